@@ -1,0 +1,39 @@
+"""Faults a person can cause or meet, their sentences and exit codes.
+
+    VgenError               exit 1, the base
+    ├── UsageError          exit 2: bad input, found before any work where it can be
+    ├── MediaError          exit 1: ffmpeg died, a disk is full, a written file fails its check
+    └── RunError            exit 1: the device ran out of memory, a result is not finite
+
+`Interrupted` (exit 130) is Ctrl-C or a termination signal. `ModelError` from `models/` is shown like a `UsageError`.
+"""
+
+from __future__ import annotations
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class VgenError(Exception):
+    """Shown to the user as `error: <text>`, one or two lines, without a traceback."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(VgenError):
+    """What was asked cannot be: the text says what was given, what is allowed and what to type instead."""
+
+    exit_code = EXIT_USAGE
+
+
+class MediaError(VgenError):
+    """Reading or writing a clip failed half-way; nothing was left at the final path."""
+
+
+class RunError(VgenError):
+    """Rendering failed: out of memory, or a result that is not finite."""
+
+
+class Interrupted(VgenError):
+    """The user, or the system, asked to stop."""
+
+    exit_code = EXIT_INTERRUPTED
