@@ -1,0 +1,1 @@
+"""How the embedded model was made: a rendered world with captions, losses, the loop, evaluation."""
