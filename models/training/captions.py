@@ -113,15 +113,7 @@ VERBS: dict[str, str] = {
     "fixed": "is fixed",
     "at rest": "is at rest",
 }
-_IRREGULAR = {
-    "is": "be",
-    "does": "",
-    "goes": "go",
-    "flies": "fly",
-    "passes": "pass",
-    "crosses": "cross",
-    "dashes": "dash",
-}
+_IRREGULAR = {"is": "be", "does": "", "goes": "go", "flies": "fly"}
 _WAYS = tuple(verb for verb in tuple(VERBS)[:19] if verb != "crossing")
 
 
@@ -596,7 +588,7 @@ def _plain_form(does: str) -> str:
     verb, _, rest = does.partition(" ")
     if verb in _IRREGULAR:
         return f"{_IRREGULAR[verb]} {rest}".strip()
-    return f"{verb[:-1]} {rest}".strip()
+    return f"{verb[: -2 if verb.endswith(('shes', 'sses')) else -1]} {rest}".strip()
 
 
 def _with_article(article: str, phrase: str, rng: random.Random) -> str:
