@@ -1,0 +1,1 @@
+"""Layers that several families share; each file stands alone and names the shape of everything it takes."""

@@ -1,0 +1,130 @@
+"""3-D convolutions that see a clip whole or in pieces, and the shuffles between space, time and channels.
+
+A `Stream` carries what each layer must remember from one piece of a clip to the next, so that pieces of any length
+give the frames of the whole. Knows nothing of latents, models or files.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+Triple = tuple[int, int, int]
+
+
+class Stream:
+    """The memory of one clip that passes through a stack of layers piece by piece.
+
+    Every layer keeps a few frames of its own here. Set `last` before the final piece, which flushes what layers that
+    look ahead were still waiting for. One clip, one stream.
+    """
+
+    def __init__(self) -> None:
+        self.last = False
+        self._frames: dict[nn.Module, Tensor] = {}
+        self._started: set[nn.Module] = set()
+
+    def first(self, layer: nn.Module, piece: Tensor) -> bool:
+        """Whether `piece` brings the first frames that `layer` asks about; true once, and not for an empty piece."""
+        if layer in self._started or piece.shape[2] == 0:
+            return False
+        self._started.add(layer)
+        return True
+
+    def recall(self, layer: nn.Module) -> Tensor | None:
+        """The frames kept for `layer`, which are handed out once."""
+        return self._frames.pop(layer, None)
+
+    def keep(self, layer: nn.Module, frames: Tensor) -> None:
+        """Keep frames `(B, C, T, H, W)` for the next piece of `layer`; a copy, so that the piece can be freed."""
+        if frames.shape[2]:
+            self._frames[layer] = frames.clone()
+
+    def align(self, layer: nn.Module, frames: Tensor, count: int) -> Tensor:
+        """Queue `frames` and take the oldest `count`: a shortcut that waits for a branch that looks ahead."""
+        earlier = self.recall(layer)
+        queue = frames if earlier is None else torch.cat((earlier, frames), dim=2)
+        self.keep(layer, queue[:, :, count:])
+        return queue[:, :, :count]
+
+    @property
+    def frames_held(self) -> int:
+        """How many frames are kept, all layers together."""
+        return sum(frames.shape[2] for frames in self._frames.values())
+
+
+class TemporalConv3d(nn.Module):
+    """A 3-D convolution that pads time by repeating the outermost frames, and space by zeros.
+
+    Causal: every frame the kernel reaches back past the start is the first frame, nothing is read ahead. Otherwise
+    the padding is shared between both ends. Weights lie under `conv`.
+
+    Args:
+        stride: of time, height and width.
+        causal: whether frame t sees frames up to t alone.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: Triple = (1, 1, 1),
+        causal: bool = True,
+    ) -> None:
+        super().__init__()
+        space = kernel_size // 2
+        self.before = kernel_size - 1 if causal else kernel_size // 2
+        self.after = kernel_size - 1 - self.before
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel_size, stride=stride, padding=(0, space, space))
+
+    def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
+        """`(B, C, T, H, W)` → `(B, C', T', H', W')`; with a stream, the frames that are ready (there may be none)."""
+        return self.conv(self.pad(x)) if stream is None else self._piece(x, stream)
+
+    def pad(self, x: Tensor, *, first: bool = True, last: bool = True, lead: int = 0) -> Tensor:
+        """`x` with its outermost frames repeated as the kernel needs, the first one `lead` times more."""
+        before, after = first * (self.before + lead), last * self.after
+        if not before and not after:
+            return x
+        head, tail = x[:, :, :1].expand(-1, -1, before, -1, -1), x[:, :, -1:].expand(-1, -1, after, -1, -1)
+        return torch.cat([part for part in (head, x, tail) if part.shape[2]], dim=2)
+
+    def _piece(self, x: Tensor, stream: Stream) -> Tensor:
+        earlier = stream.recall(self)
+        if earlier is not None:
+            x = torch.cat((earlier, x), dim=2)
+        first = stream.first(self, x)
+        if x.shape[2]:
+            x = self.pad(x, first=first, last=stream.last)
+        kernel, step = self.conv.kernel_size[0], self.conv.stride[0]
+        ready = max((x.shape[2] - kernel) // step + 1, 0)
+        stream.keep(self, x[:, :, ready * step :])
+        if not ready:
+            height, width = (-(-x.shape[axis] // self.conv.stride[axis - 2]) for axis in (3, 4))
+            return x.new_empty(x.shape[0], self.conv.out_channels, 0, height, width)
+        return self.conv(x[:, :, : (ready - 1) * step + kernel])
+
+
+def space_to_depth(x: Tensor, stride: Triple) -> Tensor:
+    """`(B, C, T p, H q, W r)` → `(B, C p q r, T, H, W)`, channels outermost, then time, row, column."""
+    p, q, r = stride
+    return rearrange(x, "B C (T p) (H q) (W r) -> B (C p q r) T H W", p=p, q=q, r=r)
+
+
+def depth_to_space(x: Tensor, stride: Triple) -> Tensor:
+    """`(B, C p q r, T, H, W)` → `(B, C, T p, H q, W r)`: undoes `space_to_depth`."""
+    p, q, r = stride
+    return rearrange(x, "B (C p q r) T H W -> B C (T p) (H q) (W r)", p=p, q=q, r=r)
+
+
+def patchify(x: Tensor, size: int) -> Tensor:
+    """`(B, C, T, H p, W p)` → `(B, C p p, T, H, W)`; inside a patch the column comes before the row."""
+    return rearrange(x, "B C T (H row) (W column) -> B (C column row) T H W", row=size, column=size)
+
+
+def unpatchify(x: Tensor, size: int) -> Tensor:
+    """`(B, C p p, T, H, W)` → `(B, C, T, H p, W p)`: undoes `patchify`."""
+    return rearrange(x, "B (C column row) T H W -> B C T (H row) (W column)", row=size, column=size)
