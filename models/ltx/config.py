@@ -136,8 +136,8 @@ class TransformerConfig(NetworkConfig):
         _require("qk_norm", self.qk_norm, "rms_norm_across_heads")
         _require("norm_elementwise_affine", self.norm_elementwise_affine, False)
         _require("cross_attention_dim", self.cross_attention_dim, self.dim)
-        if self.dim < 12 or self.dim % 2:
-            raise UnsupportedConfigError(f"heads x head size must be even and at least 12, not {self.dim}")
+        if self.dim < 6 or self.dim % 2:
+            raise UnsupportedConfigError(f"heads x head size must be even and at least 6, not {self.dim}")
 
     @property
     def dim(self) -> int:

@@ -1,0 +1,111 @@
+"""Multi-head attention with norms across all heads, rotary rotation, and the feed-forward layer beside it.
+
+Knows nothing of what positions mean: tables of cosines and sines come in ready.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Rope = tuple[Tensor, Tensor]
+KeysValues = tuple[Tensor, Tensor]
+
+
+def apply_rotary(x: Tensor, rope: Rope) -> Tensor:
+    """Rotate neighbouring pairs of channels.
+
+    Args:
+        x: `(B, L, D)`.
+        rope: cosines and sines `(L, D / 2)` or `(B, L, D / 2)` in float32, in which the rotation is done.
+
+    Returns:
+        `(B, L, D)` in the dtype of `x`.
+    """
+    cos, sin = rope
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Attention whose queries and keys are normed over the whole width, before the heads part.
+
+    Args:
+        dim: width of the queries, and of the output.
+        context_dim: width of what keys and values are made of.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        context_dim: int | None = None,
+        bias: bool = True,
+        out_bias: bool = True,
+        norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        context_dim = context_dim or dim
+        self.heads = heads
+        self.norm_q = nn.RMSNorm(dim, eps=norm_eps)
+        self.norm_k = nn.RMSNorm(dim, eps=norm_eps)
+        self.to_q = nn.Linear(dim, dim, bias=bias)
+        self.to_k = nn.Linear(context_dim, dim, bias=bias)
+        self.to_v = nn.Linear(context_dim, dim, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(dim, dim, bias=out_bias)])
+
+    def keys_values(self, context: Tensor, rope: Rope | None = None) -> KeysValues:
+        """Context `(B, L, D')` → keys and values, each `(B, H, L, D / H)`."""
+        keys = self.norm_k(self.to_k(context))
+        if rope is not None:
+            keys = apply_rotary(keys, rope)
+        return self._split(keys), self._split(self.to_v(context))
+
+    def forward(
+        self,
+        x: Tensor,
+        keys_values: KeysValues | None = None,
+        rope: Rope | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """`(B, L, D)` → `(B, L, D)`.
+
+        Args:
+            keys_values: of another sequence, as `keys_values` made them; by default `x` attends to itself.
+            rope: rotates the queries, and the keys where they are made here.
+            bias: added to the scores, broadcastable to `(B, H, L, keys)`.
+        """
+        queries = self.norm_q(self.to_q(x))
+        if rope is not None:
+            queries = apply_rotary(queries, rope)
+        keys, values = keys_values or self.keys_values(x, rope)
+        y = F.scaled_dot_product_attention(self._split(queries), keys, values, attn_mask=bias)
+        return self.to_out[0](y.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class _Gelu(nn.Module):
+    """Linear, then tanh GELU; weights under `proj`."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Linear, tanh GELU, linear; weights under `net.0.proj` and `net.2`."""
+
+    def __init__(self, dim: int, multiple: int = 4) -> None:
+        super().__init__()
+        self.net = nn.Sequential(_Gelu(dim, multiple * dim), nn.Identity(), nn.Linear(multiple * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, L, D)` → `(B, L, D)`."""
+        return self.net(x)

@@ -1,0 +1,222 @@
+"""The transformer of LTX: noisy tokens, their noise level and a text → velocity.
+
+Tensor names are those of diffusers. `forward` speaks in tokens, `bind` in clips, with everything that stays the same
+over the steps computed once. Knows no schedule, no guidance, no autoencoder beyond its compression.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import ShapeError
+from ..layers.attention import Attention, FeedForward, KeysValues, Rope
+from ..layers.modulation import AdaptiveNorm, FeedForwardEmbedding, modulate
+from ..shapes import Compression, LatentShape
+from .config import TransformerConfig
+
+Velocity = Callable[[Tensor, "Tensor | float"], Tensor]
+
+THETA = 10000.0
+MAX_POSITION = (20.0, 2048.0, 2048.0)
+"""Seconds, rows and columns that fractional positions are fractions of."""
+TIMESTEPS = 1000.0
+MASKED = -10000.0
+
+
+class Text(NamedTuple):
+    """What a prompt becomes before the first step: keys and values by block, and a bias over its tokens."""
+
+    keys_values: Sequence[KeysValues]
+    bias: Tensor | None
+
+
+def video_coordinates(
+    shape: LatentShape, fps: float, compression: Compression, causal_time: bool, frame: int = 0
+) -> Tensor:
+    """Where each latent cell begins, `(3, S)` float32: seconds, row and column in pixels; time outermost.
+
+    Args:
+        fps: frames a second of the clip.
+        causal_time: the first cell is one frame long (0, 1, 9, 17, … frames at a compression of 8) instead of as
+            long as the others (0, 8, 16, …).
+        frame: the frame of the clip at which these cells begin.
+    """
+    cells = torch.meshgrid(
+        *(torch.arange(count, dtype=torch.float32) for count in (shape.frames, shape.height, shape.width)),
+        indexing="ij",
+    )
+    t, y, x = (axis.flatten() for axis in cells)
+    if causal_time:
+        seconds = ((t * compression.time + 1 - compression.time).clamp(min=0) + frame) * (1.0 / fps)
+    else:
+        seconds = t * (compression.time / fps) + frame / fps
+    return torch.stack((seconds, y * compression.space, x * compression.space))
+
+
+def rotary_table(
+    coordinates: Tensor,
+    dim: int,
+    theta: float = THETA,
+    max_pos: Sequence[float] = MAX_POSITION,
+    device: torch.device | None = None,
+) -> Rope:
+    """Cosines and sines that rotate pairs of channels by position.
+
+    Angles take `dim // 6` frequencies from pi / 2 to theta pi / 2, frequency outermost, axis innermost; pairs left
+    over stand still, at the front. Frequencies and fractions are made on the CPU, whatever the device.
+
+    Args:
+        coordinates: `(…, 3, S)` in seconds and pixels.
+        dim: width of the tokens, all heads together.
+        max_pos: what positions are divided by, axis by axis.
+
+    Returns:
+        Two float32 tensors `(…, S, dim / 2)`.
+    """
+    count = dim // 6
+    frequencies = theta ** torch.linspace(0.0, 1.0, count) * math.pi / 2.0
+    fractions = torch.stack([coordinates[..., axis, :].cpu() / limit for axis, limit in enumerate(max_pos)], dim=-1)
+    signed, frequencies = (fractions * 2 - 1).to(device), frequencies.to(device)
+    angles = (signed[..., None, :] * frequencies[:, None]).flatten(-2)
+    angles = F.pad(angles, (dim // 2 - 3 * count, 0))
+    return angles.cos(), angles.sin()
+
+
+class Block(nn.Module):
+    """Self-attention, attention to the text, feed-forward; the first and last are modulated by the timestep."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        dim, heads, self.eps = config.dim, config.num_attention_heads, config.norm_eps
+        biases = {"bias": config.attention_bias, "out_bias": config.attention_out_bias}
+        self.attn1 = Attention(dim, heads, **biases)
+        self.attn2 = Attention(dim, heads, **biases, context_dim=config.cross_attention_dim)
+        self.ff = FeedForward(dim)
+        self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
+
+    def forward(
+        self, x: Tensor, modulation: Tensor, rope: Rope, text: KeysValues, text_bias: Tensor | None
+    ) -> Tensor:
+        """`(B, S, D)` and modulation `(B, 1 or S, 6, D)` → `(B, S, D)`."""
+        shift, scale, gate, shift_ff, scale_ff, gate_ff = (self.scale_shift_table + modulation).unbind(2)
+        x = torch.addcmul(x, gate, self.attn1(modulate(self._norm(x), shift, scale), rope=rope))
+        x = x + self.attn2(x, text, bias=text_bias)
+        return torch.addcmul(x, gate_ff, self.ff(modulate(self._norm(x), shift_ff, scale_ff)))
+
+    def _norm(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], eps=self.eps)
+
+
+class Transformer(nn.Module):
+    """Predicts the velocity (noise minus clean latents) of latents in normalised space."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.proj_in = nn.Linear(config.in_channels, dim)
+        self.scale_shift_table = nn.Parameter(torch.randn(2, dim) / dim**0.5)
+        self.time_embed = AdaptiveNorm(dim, parts=6)
+        self.caption_projection = FeedForwardEmbedding(config.caption_channels, dim, "gelu")
+        self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.proj_out = nn.Linear(dim, config.out_channels)
+
+    def forward(self, tokens: Tensor, sigmas: Tensor, context: Tensor, mask: Tensor | None, rope: Rope) -> Tensor:
+        """Velocity of tokens in any order.
+
+        Args:
+            tokens: `(B, S, Cin)`, latents and constant maps.
+            sigmas: `(B,)` or, for every token its own, `(B, S)`, in [0, 1]; 1 is pure noise.
+            context: `(B, L, Dc)` text features.
+            mask: `(B, L)`, 1 for words, 0 for padding.
+            rope: `rotary_table` of the tokens' coordinates.
+
+        Returns:
+            `(B, S, Cout)`.
+        """
+        return self._velocity(tokens, sigmas, self.read(context, mask), rope)
+
+    def read(self, context: Tensor, mask: Tensor | None) -> Text:
+        """Text features `(B, L, Dc)` and their mask → what the blocks attend to, the same at every step."""
+        projected = self.caption_projection(context.to(self.caption_projection.linear_1.weight.dtype))
+        bias = None if mask is None else (1 - mask.to(projected.dtype))[:, None, None] * MASKED
+        return Text([block.attn2.keys_values(projected) for block in self.transformer_blocks], bias)
+
+    def bind(
+        self,
+        context: Tensor,
+        mask: Tensor | None,
+        shape: LatentShape,
+        *,
+        fps: float,
+        compression: Compression,
+        causal_time: bool,
+        maps: Tensor | None = None,
+    ) -> Velocity:
+        """The network for one prompt and one clip shape, as a function of latents and noise level.
+
+        Args:
+            context, mask: text, as in `forward`; a batch of one serves any batch of latents.
+            shape: of the latents; `channels` without the maps.
+            fps, compression, causal_time: as in `video_coordinates`.
+            maps: `(M, T, H, W)`, constant channels put behind the latents' own.
+
+        Returns:
+            `(latents (B, C, T, H, W), sigma) → velocity (B, C, T, H, W)` in the dtype of the latents, where sigma is
+            a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every position.
+
+        Raises:
+            ShapeError: when channels do not add up, or latents of another shape are given.
+        """
+        extra = 0 if maps is None else maps.shape[0]
+        if shape.channels + extra != self.config.in_channels or shape.channels != self.config.out_channels:
+            raise ShapeError(
+                f"{shape.channels} latent channels and {extra} maps given to a transformer that takes "
+                f"{self.config.in_channels} and makes {self.config.out_channels}"
+            )
+        weight = self.proj_in.weight
+        coordinates = video_coordinates(shape, fps, compression, causal_time)
+        rope = rotary_table(coordinates, self.config.dim, device=weight.device)
+        text = self.read(context, mask)
+        constant = None if maps is None else rearrange(maps.to(weight), "M T H W -> (T H W) M")
+
+        def velocity(latents: Tensor, sigma: Tensor | float) -> Tensor:
+            if tuple(latents.shape[1:]) != shape.as_tuple():
+                raise ShapeError(f"latents of shape {tuple(latents.shape)} given to a network bound to {shape}")
+            tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(weight.dtype)
+            if constant is not None:
+                tokens = torch.cat((tokens, constant.expand(len(tokens), -1, -1)), dim=-1)
+            made = self._velocity(tokens, _levels(sigma, latents), text, rope)
+            size = {"T": shape.frames, "H": shape.height, "W": shape.width}
+            return rearrange(made, "B (T H W) C -> B C T H W", **size).to(latents.dtype)
+
+        return velocity
+
+    def _velocity(self, tokens: Tensor, sigmas: Tensor, text: Text, rope: Rope) -> Tensor:
+        batch = tokens.shape[0]
+        levels = sigmas[:, None] if sigmas.ndim == 1 else sigmas
+        modulation, embedding = self.time_embed(TIMESTEPS * levels.float())
+        x = self.proj_in(tokens)
+        for block, (keys, values) in zip(self.transformer_blocks, text.keys_values, strict=True):
+            pair = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
+            x = block(x, modulation, rope, pair, text.bias)
+        shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(2)
+        return self.proj_out(modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale))
+
+
+def _levels(sigma: Tensor | float, latents: Tensor) -> Tensor:
+    """Noise levels as `(B,)`, or `(B, S)` where positions have their own."""
+    levels = torch.as_tensor(sigma, dtype=torch.float32, device=latents.device)
+    batch, _, *size = latents.shape
+    if levels.ndim <= 1:
+        return levels.expand(batch)
+    if tuple(levels.shape[2:]) == (1, 1, 1):
+        return levels.flatten().expand(batch)
+    return levels.expand(batch, 1, *size).flatten(1)
