@@ -1,0 +1,287 @@
+"""Every option of the command line, defined once as an annotated alias, and the groups that commands take.
+
+Values arrive as text, None where nothing was said; the recipe checks them. Knows no command and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from . import recipe
+
+Text = str | None
+Switch = bool | None
+
+
+def _option(panel: str, names: str, help: str, metavar: str = "", **more: Any) -> Any:
+    """An option; of several long names the first is shown and the others are hidden aliases."""
+    return typer.Option(
+        *names.split(),
+        metavar=metavar or None,
+        help=help,
+        rich_help_panel=panel,
+        show_default=False,
+        **more,
+    )
+
+
+def _complete(*names: str) -> Callable[[], list[str]]:
+    return lambda: list(names)
+
+
+def _samplers() -> list[str]:
+    from models.diffusion.names import SAMPLER_NAMES
+
+    return list(SAMPLER_NAMES)
+
+
+Prompt = Annotated[
+    Text,
+    typer.Argument(metavar="PROMPT", help="What to show; - reads it from standard input, @FILE from a file."),
+]
+
+_model = partial(_option, "Model")
+Model = Annotated[
+    Text,
+    _model(
+        "--model -m",
+        "A catalogue name, a diffusers folder or a safetensors file. Default: nano, which is embedded.",
+        "NAME|PATH",
+    ),
+]
+TextEncoder = Annotated[Text, _model("--text-encoder", "The text encoder from another place.", "PATH")]
+Vae = Annotated[Text, _model("--vae", "The autoencoder from another place.", "PATH")]
+Compat = Annotated[
+    Text,
+    _model(
+        "--compat",
+        "Where the official code and diffusers disagree, do as diffusers does.",
+        "diffusers",
+        autocompletion=_complete(*recipe.COMPATS),
+    ),
+]
+
+_size = partial(_option, "Size and length")
+Width = Annotated[Text, _size("--width -W", "Width of the file in pixels. Default: the model's.", "N")]
+Height = Annotated[Text, _size("--height -H", "Height of the file in pixels. Default: the model's.", "N")]
+Size = Annotated[Text, _size("--size", "Both at once: 1280x720, 1280*720, 720p, 1080p.", "WxH")]
+NumFrames = Annotated[Text, _size("--num-frames --frames", "Frames of the file. Default: the model's.", "N")]
+Duration = Annotated[Text, _size("--duration", "Length of the file, instead of --num-frames.", "SECONDS")]
+Fps = Annotated[
+    Text,
+    _size(
+        "--fps",
+        "Rate of the file: 24, 23.976, 24000/1001; the motion keeps its speed. Default: the model's.",
+        "R",
+    ),
+]
+
+_sampling = partial(_option, "Sampling")
+NegativePrompt = Annotated[
+    Text, _sampling("--negative-prompt -n", "What not to show. Default: the model's.", "TEXT")
+]
+Steps = Annotated[
+    Text,
+    _sampling(
+        "--steps --num-inference-steps", "Denoising steps of the base stage. Default: the model's.", "N"
+    ),
+]
+GuidanceScale = Annotated[
+    Text,
+    _sampling(
+        "--guidance-scale -g --cfg-scale", "How closely to follow the prompt. Default: the model's.", "X"
+    ),
+]
+FlowShift = Annotated[
+    Text, _sampling("--flow-shift", "Shift of the noise schedule. Default: the model's.", "X")
+]
+Sampler = Annotated[
+    Text,
+    _sampling(
+        "--sampler", "euler, heun, dpmpp_2m, unipc, … Default: the model's.", "NAME", autocompletion=_samplers
+    ),
+]
+Seed = Annotated[
+    list[str] | None,
+    _sampling(
+        "--seed -s", "Seed of the noise; repeat it for several clips. Default: random, and printed.", "N"
+    ),
+]
+NumClips = Annotated[
+    Text, _sampling("--num-clips -N", "That many clips with successive seeds. Default: 1.", "N")
+]
+TemporalUpsample = Annotated[
+    Text,
+    _sampling("--temporal-upsample", "Factor of the stage that makes more frames; 1 leaves it out.", "N"),
+]
+SpatialUpsample = Annotated[
+    Text,
+    _sampling("--spatial-upsample", "Factor of the stage that makes more pixels; 1 leaves it out.", "N"),
+]
+
+_output = partial(_option, "Output")
+Output = Annotated[
+    Text,
+    _output(
+        "--output -o",
+        "A .mp4, .mkv, .webm, .mov or .gif file, a folder ending in / for PNG frames, - for standard output. "
+        "Default: named after the prompt and the seed.",
+        "PATH",
+    ),
+]
+Overwrite = Annotated[
+    Switch, _output("--overwrite/--no-overwrite", "Replace a file that exists. Default: no.")
+]
+Metadata = Annotated[
+    Switch, _output("--metadata/--no-metadata", "Keep the recipe in the file. Default: yes.")
+]
+
+_encoding = partial(_option, "Encoding")
+Bitrate = Annotated[Text, _encoding("--bitrate", "Bits a second, met within 5 %.", "8M")]
+Crf = Annotated[
+    Text, _encoding("--crf", "Constant quality; lower is better. Default: one that looks clean.", "N")
+]
+TargetSize = Annotated[Text, _encoding("--target-size", "Size of the file.", "8MB")]
+Codec = Annotated[
+    Text,
+    _encoding(
+        "--codec",
+        "h264, h265, av1, vp9 or ffv1. Default: h264 (vp9 in .webm).",
+        "NAME",
+        autocompletion=_complete(*recipe.CODECS),
+    ),
+]
+EncoderPreset = Annotated[
+    Text, _encoding("--encoder-preset", "Effort of the encoder: ultrafast … medium … veryslow.", "NAME")
+]
+PixFmt = Annotated[Text, _encoding("--pix-fmt", "Pixel format. Default: yuv420p.", "NAME")]
+
+_machine = partial(_option, "Machine")
+Device = Annotated[
+    Text,
+    _machine(
+        "--device",
+        "auto, cuda, cuda:1, mps or cpu. Default: auto; what was chosen is printed.",
+        "NAME",
+        autocompletion=_complete("auto", "cuda", "mps", "cpu"),
+    ),
+]
+Dtype = Annotated[
+    Text,
+    _machine(
+        "--dtype",
+        "auto, bfloat16, float16 or float32. Default: auto.",
+        "NAME",
+        autocompletion=_complete(*recipe.DTYPES),
+    ),
+]
+Offload = Annotated[
+    Text,
+    _machine(
+        "--offload",
+        "auto, none, model or block: what leaves the device while it rests. Default: auto.",
+        "HOW",
+        autocompletion=_complete(*recipe.OFFLOADS),
+    ),
+]
+MaxVram = Annotated[Text, _machine("--max-vram", "Device memory to stay below.", "GiB")]
+VaeTiling = Annotated[
+    Switch,
+    _machine("--vae-tiling/--no-vae-tiling", "Decode in tiles, for less memory. Default: where needed."),
+]
+
+_shell = partial(_option, "Shell")
+Config = Annotated[
+    Text, _shell("--config", "Options from a TOML file, such as `steps = 20`; the command line wins.", "FILE")
+]
+DryRun = Annotated[Switch, _shell("--dry-run", "Print the plan and stop.")]
+Json = Annotated[Switch, _shell("--json", "Print JSON, one object a line.")]
+Quiet = Annotated[Switch, _shell("--quiet -q", "No progress and no notes; errors only.")]
+Verbose = Annotated[Switch, _shell("--verbose -v", "Say more about every stage.")]
+Debug = Annotated[Switch, _shell("--debug", "Show the traceback of an error.")]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which weights."""
+
+    model: Model = None
+    text_encoder: TextEncoder = None
+    vae: Vae = None
+    compat: Compat = None
+
+
+@dataclass(frozen=True)
+class SizeOptions:
+    """Shape, length and rate of the file."""
+
+    width: Width = None
+    height: Height = None
+    size: Size = None
+    num_frames: NumFrames = None
+    duration: Duration = None
+    fps: Fps = None
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """What the cascade is told."""
+
+    negative_prompt: NegativePrompt = None
+    steps: Steps = None
+    guidance_scale: GuidanceScale = None
+    flow_shift: FlowShift = None
+    sampler: Sampler = None
+    temporal_upsample: TemporalUpsample = None
+    spatial_upsample: SpatialUpsample = None
+    seed: Seed = None
+    num_clips: NumClips = None
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the file goes."""
+
+    output: Output = None
+    overwrite: Overwrite = None
+    metadata: Metadata = None
+
+
+@dataclass(frozen=True)
+class EncodingOptions:
+    """How the file is encoded."""
+
+    bitrate: Bitrate = None
+    crf: Crf = None
+    target_size: TargetSize = None
+    codec: Codec = None
+    encoder_preset: EncoderPreset = None
+    pix_fmt: PixFmt = None
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """Where it runs."""
+
+    device: Device = None
+    dtype: Dtype = None
+    offload: Offload = None
+    max_vram: MaxVram = None
+    vae_tiling: VaeTiling = None
+
+
+@dataclass(frozen=True)
+class ShellOptions:
+    """What a making command tells and how."""
+
+    config: Config = None
+    dry_run: DryRun = None
+    json: Json = None
+    quiet: Quiet = None
+    verbose: Verbose = None
+    debug: Debug = None

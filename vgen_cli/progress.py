@@ -1,0 +1,171 @@
+"""Events on a person's screen: a bar on a terminal, a few plain lines elsewhere, silence when asked for.
+
+The only room that knows rich. Everything goes to standard error; standard output is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .events import (
+    ClipFinished,
+    Event,
+    FramesWritten,
+    Listener,
+    Note,
+    StageFinished,
+    StageStarted,
+    StepDone,
+    ignore,
+)
+from .quantities import human_bytes
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+@contextlib.contextmanager
+def reporting(
+    *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None
+) -> Iterator[Listener]:
+    """A listener that shows events until the block ends; the terminal is itself again after it, whatever happens.
+
+    Args:
+        quiet: show nothing.
+        verbose: show remarks and the start of every stage too.
+        stream: where to write; standard error if None.
+    """
+    target = stream or sys.stderr
+    if quiet:
+        yield ignore
+    elif target.isatty() and os.environ.get("TERM") != "dumb":
+        with _bar(target) as progress:
+            yield _Bar(progress, verbose)
+    else:
+        yield _Lines(target, verbose)
+
+
+def stage_line(event: StageFinished, steps: int) -> str:
+    """What a finished stage took: `base: 20 steps, 3.2 s, 512.0 MB`."""
+    parts = [f"{steps} step{'s' if steps > 1 else ''}"] if steps else []
+    parts.append(f"{event.seconds:.1f} s")
+    if event.memory_bytes:
+        parts.append(human_bytes(event.memory_bytes))
+    return f"{event.stage}: {', '.join(parts)}"
+
+
+def clip_line(facts: dict[str, Any]) -> str:
+    """The facts of a finished clip that matter to a person, those that are known."""
+    shown = []
+    if "width" in facts and "height" in facts:
+        shown.append(f"{facts['width']}x{facts['height']}")
+    for key, unit in (("num_frames", " frames"), ("fps", " fps"), ("duration", " s"), ("codec", "")):
+        if facts.get(key) is not None:
+            value = facts[key]
+            shown.append(f"{value:.4g}{unit}" if isinstance(value, float) else f"{value}{unit}")
+    if facts.get("seed") is not None:
+        shown.append(f"seed {facts['seed']}")
+    return "done: " + ", ".join(shown) if shown else ""
+
+
+class _Lines:
+    """A line a finished stage, a note, a clip."""
+
+    def __init__(self, stream: TextIO, verbose: bool) -> None:
+        self._stream = stream
+        self._verbose = verbose
+        self._steps: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._steps[event.stage] = event.steps
+            if self._verbose:
+                self._say(f"{event.stage} …" + (f" {event.detail}" if event.detail else ""))
+        elif isinstance(event, StageFinished):
+            self._say(stage_line(event, self._steps.get(event.stage, 0)))
+        elif isinstance(event, Note):
+            self._say(event.text)
+        elif isinstance(event, ClipFinished):
+            self._say(clip_line(event.facts))
+
+    def _say(self, line: str) -> None:
+        if line:
+            with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+                self._stream.write(line + "\n")
+                self._stream.flush()
+
+
+class _Bar:
+    """One rich task a stage: steps, time left, and the memory once it is known."""
+
+    def __init__(self, progress: Progress, verbose: bool) -> None:
+        self._progress = progress
+        self._verbose = verbose
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageStarted):
+            self._start(event.stage, event.steps, event.detail if self._verbose else "")
+        elif isinstance(event, StepDone):
+            self._advance(event.stage, event.step, event.steps)
+        elif isinstance(event, FramesWritten):
+            self._advance("frames", event.frames, event.total)
+        elif isinstance(event, StageFinished):
+            self._finish(event)
+        elif isinstance(event, Note):
+            self._progress.console.print(event.text, style="dim", markup=False, highlight=False)
+        elif isinstance(event, ClipFinished):
+            self._end_of_clip(event)
+
+    def _start(self, stage: str, steps: int, remark: str) -> None:
+        self._tasks[stage] = self._progress.add_task(stage, total=steps or None, remark=remark, count="")
+
+    def _advance(self, stage: str, done: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._start(stage, total, "")
+        self._progress.update(
+            self._tasks[stage],
+            completed=done,
+            total=total or None,
+            count=f"{done}/{total}" if total else f"{done}",
+        )
+
+    def _finish(self, event: StageFinished) -> None:
+        if event.stage not in self._tasks:
+            self._start(event.stage, 0, "")
+        task = self._tasks.pop(event.stage)
+        total = self._progress.tasks[self._progress.task_ids.index(task)].total or 1
+        remark = human_bytes(event.memory_bytes) if event.memory_bytes else ""
+        self._progress.update(task, total=total, completed=total, remark=remark)
+        self._progress.stop_task(task)
+
+    def _end_of_clip(self, event: ClipFinished) -> None:
+        """The clip's bars become part of the scroll-back, so that the next clip begins with none."""
+        self._progress.refresh()
+        for task in self._progress.task_ids:
+            self._progress.stop_task(task)
+        self._tasks.clear()
+        if line := clip_line(event.facts):
+            self._progress.console.print(line, markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def _bar(stream: TextIO) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.fields[count]:>9}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("[dim]{task.fields[remark]}", markup=True),
+    )
+    with Progress(*columns, console=Console(file=stream), refresh_per_second=8) as progress:
+        yield progress
