@@ -1,0 +1,371 @@
+"""What does a clip show? A verdict from pixels alone, by measuring instead of learning.
+
+The backdrop is fitted first, what differs from it is the object, and the object's track, size and outline give the
+rest. Made for the blurred and slightly wrong colours of a small generative model. Knows no prompts and no networks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .render import render
+from .world import COLOURS, SHAPES, SIZES, Scene
+
+_SIDE, _FRAMES = 64, 17  # a clip is looked at in this size and no finer
+_RADII, _ANGLES = 18, 72
+_REACH = 1.3  # polar samples go this far, in radii of the object
+_SPINS = (0.5, 0.75, 1.0, 1.25, -0.5, -0.75, -1.0, -1.25)  # turns over the clip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a clip shows, in the words of the world; None where no object was found."""
+
+    colour: str | None
+    shape: str | None
+    size: str | None
+    motion: str | None
+    backdrop: str
+    backdrop_colour: str
+
+
+@dataclass(frozen=True)
+class _Backdrop:
+    kind: str
+    colour: str
+    tones: Tensor  # (2, 3): where its share map is 0 and 1
+    image: Tensor  # (3, H, W)
+    edges: Tensor  # (H, W) bool: where a pattern changes tone
+
+
+@dataclass(frozen=True)
+class _Track:
+    """The object in the frames that show it: times (N,), centres (N, 2) and areas (N,) in squared half-sides."""
+
+    times: Tensor
+    centres: Tensor
+    areas: Tensor
+    coverage: Tensor  # (N, H, W)
+
+
+def judge(clip: Tensor) -> Verdict:
+    """Say what a clip shows.
+
+    Args:
+        clip: `(3, T, H, W)` float in [-1, 1], any length and size.
+
+    Returns:
+        the verdict; its object's attributes are None when nothing stands out from the backdrop.
+    """
+    video = _reduce(clip)
+    median = video.median(1).values
+    y, x = _grid(*video.shape[-2:])
+    backdrop = _find_backdrop(video, median, y, x)
+    found = _find_object(video, backdrop)
+    track = _follow(found[1], y, x) if found else None
+    if found is None or track is None:
+        return Verdict(None, None, None, None, backdrop.kind, backdrop.colour)
+    still, turning = _compare_outlines(track, y.shape[0], x.shape[1])
+    motion = _travel(track)
+    if motion is None:
+        spinning = turning - 0.015 > still.max()
+        motion = "spinning" if bool(spinning.any()) else "still"
+        still = torch.maximum(still, turning) if motion == "spinning" else still
+    shape = SHAPES[int(still.argmax())]
+    return Verdict(found[0], shape, _size(track, shape, motion), motion, backdrop.kind, backdrop.colour)
+
+
+def score(verdict: Verdict, scene: Scene) -> dict[str, bool]:
+    """Attribute by attribute, whether a verdict is what the scene says."""
+    names = ("colour", "shape", "size", "motion", "backdrop", "backdrop_colour")
+    return {name: getattr(verdict, name) == getattr(scene, name) for name in names}
+
+
+def _reduce(clip: Tensor) -> Tensor:
+    """The clip as `(3, T, H, W)` in [0, 1] with at most 17 frames and a shorter side of 64."""
+    frames, height, width = clip.shape[1:]
+    if frames > _FRAMES:
+        clip = clip[:, torch.linspace(0, frames - 1, _FRAMES).round().long()]
+    video = clip.detach().float().cpu().clamp(-1, 1) / 2 + 0.5
+    scale = _SIDE / min(height, width)
+    if scale == 1:
+        return video
+    size = (round(height * scale), round(width * scale))
+    mode = "area" if scale < 1 else "bilinear"
+    return F.interpolate(video.transpose(0, 1), size=size, mode=mode).transpose(0, 1)
+
+
+def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Pixel centres `(H, 1)` and `(1, W)` in half-sides."""
+    unit = min(height, width) / 2
+    y = (torch.arange(height) + 0.5 - height / 2) / unit
+    x = (torch.arange(width) + 0.5 - width / 2) / unit
+    return y[:, None], x[None, :]
+
+
+# Colours ---------------------------------------------------------------------------------------------------------
+
+
+def _perceptual(rgb: Tensor) -> Tensor:
+    """sRGB `(..., 3)` in [0, 1] to OKLab, hue and saturation counting double. Source: Ottosson 2020."""
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_cones = rgb.new_tensor([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]])
+    to_lab = rgb.new_tensor([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
+    lab = (linear @ to_cones.T).clamp(min=0) ** (1 / 3) @ to_lab.T
+    return lab * rgb.new_tensor([1.0, 2.0, 2.0])
+
+
+@lru_cache(maxsize=1)
+def _palette() -> Tensor:
+    """The world's colours `(8, 3)` in [0, 1]."""
+    return torch.tensor(tuple(COLOURS.values())) / 255
+
+
+@lru_cache(maxsize=1)
+def _second_tones() -> Tensor:
+    """The second tone of every colour as a backdrop `(8, 3)`: darker, and lighter for black."""
+    first = _palette()
+    dark = torch.tensor([name == "black" for name in COLOURS])[:, None]
+    return torch.where(dark, first + (1 - first) * 0.30, first * 0.68)
+
+
+@lru_cache(maxsize=1)
+def _night_tones() -> Tensor:
+    """The tone behind the stars for every colour `(8, 3)`."""
+    dark = torch.tensor([name == "black" for name in COLOURS])[:, None]
+    return torch.where(dark, _palette(), _palette() * 0.45)
+
+
+def _colour_name(index: Tensor) -> str:
+    return tuple(COLOURS)[int(index)]
+
+
+# The backdrop ------------------------------------------------------------------------------------------------------
+
+
+def _find_backdrop(video: Tensor, median: Tensor, y: Tensor, x: Tensor) -> _Backdrop:
+    """The kind, colour and picture of the backdrop; the geometry of patterns is that of `render.py`."""
+    height, width = y.shape[0], x.shape[1]
+    pixels = video[:, :: max(1, video.shape[1] // 6)].transpose(0, 1)[..., ::2, ::2]  # (t, 3, h, w)
+    middle = pixels.transpose(0, 1).flatten(1).median(1).values
+    flat = torch.zeros(height, width, dtype=torch.bool)
+    stars = _stars(median, middle)
+    if stars is not None:
+        colour = (_perceptual(_night_tones()) - _perceptual(middle)).square().sum(-1).argmin()
+        image = torch.where(stars, median, middle[:, None, None])
+        return _Backdrop("stars", _colour_name(colour), torch.stack([middle, middle]), image, flat)
+    columns, rows = (2 * x).floor() % 2, (2 * y).floor() % 2
+    shares = {
+        "gradient": ((y + 1) / 2).clamp(0, 1).expand(height, width),
+        "stripes": columns.expand(height, width),
+        "checkerboard": (columns + rows) % 2,
+    }
+    kind, best, tones = "plain", 0.15, torch.stack([middle, middle])
+    for name, share in shares.items():
+        first, second = _two_tones(pixels, share[::2, ::2], graded=name == "gradient")
+        difference = (first - second).norm()
+        contrast = float(difference / torch.maximum(first.norm(), second.norm()))
+        if contrast > best and difference > 0.06:
+            kind, best, tones = name, contrast, torch.stack([first, second])
+    second_tones = _palette() if kind == "plain" else _second_tones()
+    expected = torch.stack([_perceptual(_palette()), _perceptual(second_tones)], 1)
+    colour = (expected - _perceptual(tones)).square().sum((1, 2)).argmin()
+    share = shares.get(kind, torch.zeros(height, width))
+    image = tones[0][:, None, None] + (tones[1] - tones[0])[:, None, None] * share
+    edges = flat
+    if kind in ("stripes", "checkerboard"):
+        edges = _dilate(share, 5) - (1 - _dilate(1 - share, 5)) > 0
+    return _Backdrop(kind, _colour_name(colour), tones, image, edges)
+
+
+def _two_tones(pixels: Tensor, share: Tensor, *, graded: bool) -> tuple[Tensor, Tensor]:
+    """Robust colours where `share` is 0 and 1, of pixels `(t, 3, h, w)`."""
+    lower, upper = (0.25, 0.75) if graded else (0.5, 0.5)
+    low = pixels[..., share < lower].transpose(0, 1).flatten(1).median(1).values
+    high = pixels[..., share > upper].transpose(0, 1).flatten(1).median(1).values
+    if graded:  # the medians lie in the middle of the outer quarters
+        centre, half = (low + high) / 2, (high - low) / 2 / 0.75
+        return centre - half, centre + half
+    return low, high
+
+
+def _stars(median: Tensor, middle: Tensor) -> Tensor | None:
+    """Where small bright spots stand, `(H, W)` bool, when there are enough of them for a sky."""
+    weights = median.new_tensor([0.3, 0.59, 0.11])
+    bright = torch.einsum("chw,c->hw", median - middle[:, None, None], weights) > 0.12
+    if not 0.002 < bright.float().mean() < 0.35:
+        return None
+    labels = _components(bright)
+    sizes = torch.bincount(labels.flatten())
+    sizes[0] = 0
+    small = (sizes >= 2) & (sizes <= 40)
+    if int(small.sum()) < 6:
+        return None
+    return _dilate(small[labels].float(), 3) > 0
+
+
+def _components(mask: Tensor) -> Tensor:
+    """Labels `(H, W)` of the 8-connected parts of a mask, 0 outside."""
+    labels = (torch.arange(mask.numel()) + 1.0).view(mask.shape) * mask
+    while True:
+        spread = _dilate(labels, 3) * mask
+        if torch.equal(spread, labels):
+            return labels.long()
+        labels = spread
+
+
+def _dilate(image: Tensor, size: int) -> Tensor:
+    """Maximum over a square neighbourhood of `(..., H, W)`."""
+    flat = image.reshape(-1, 1, *image.shape[-2:])
+    return F.max_pool2d(flat, size, 1, size // 2).view(image.shape)
+
+
+# The object --------------------------------------------------------------------------------------------------------
+
+
+def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | None:
+    """The object's colour name and its coverage `(T, H, W)` in [0, 1], or None."""
+    smooth = F.avg_pool2d(video.transpose(0, 1), 3, 1, 1, count_include_pad=False)  # (T, 3, H, W)
+    behind = _behind(smooth, backdrop)
+    away = (smooth - behind).norm(dim=1)  # (T, H, W)
+    outside = away > 0.11
+    core = -_dilate(-away, 3) > 0.11
+    chosen = core if core.float().mean() > 0.004 else outside
+    if chosen.float().mean() < 0.003:
+        return None
+    colours = video.transpose(0, 1).permute(0, 2, 3, 1)[chosen]  # (N, 3)
+    distance = torch.cdist(_perceptual(colours), _perceptual(_palette()))
+    distance[:, tuple(COLOURS).index(backdrop.colour)] = torch.inf
+    nearest = distance.argmin(1)
+    votes = torch.bincount(nearest, weights=away[chosen], minlength=len(COLOURS))
+    winner = votes.argmax()
+    colour = colours[nearest == winner].median(0).values
+    frames = video.transpose(0, 1)
+    behind = _behind(frames, backdrop)
+    toward = colour[:, None, None] - behind
+    length = toward.square().sum(1, keepdim=True).clamp(min=0.01)
+    share = ((frames - behind) * toward).sum(1, keepdim=True) / length
+    rest = (frames - behind - share * toward).norm(dim=1)
+    coverage = share[:, 0].clamp(0, 1) * (rest < 0.35 * length[:, 0].sqrt() + 0.08)
+    near = F.avg_pool2d(coverage[:, None], 3, 1, 1)[:, 0] > 0.42
+    return _colour_name(winner), coverage * _dilate(near.float(), 5)
+
+
+def _behind(frames: Tensor, backdrop: _Backdrop) -> Tensor:
+    """The backdrop `(T, 3, H, W)` as each frame shows it: at the edges of a pattern any mixture of its tones."""
+    still = backdrop.image.expand_as(frames)
+    if not bool(backdrop.edges.any()):
+        return still
+    first, second = backdrop.tones
+    along = second - first
+    share = torch.einsum("tchw,c->thw", frames - first[:, None, None], along) / along.square().sum()
+    mixed = first[:, None, None] + share.clamp(0, 1)[:, None] * along[:, None, None]
+    return torch.where(backdrop.edges, mixed, still)
+
+
+def _follow(coverage: Tensor, y: Tensor, x: Tensor) -> _Track | None:
+    """Centres and areas over time, stray pixels far from the object left out."""
+    pixel = 4.0 / min(coverage.shape[1:]) ** 2
+    times = torch.linspace(0, 1, coverage.shape[0])
+    mass = coverage.sum((1, 2)).clamp(min=1e-6)
+    for reach in (3.0, 2.2):
+        centre_x, centre_y = (coverage * x).sum((1, 2)) / mass, (coverage * y).sum((1, 2)) / mass
+        limit = reach * (mass * pixel / math.pi).sqrt() + 0.05
+        distance = ((x - centre_x[:, None, None]) ** 2 + (y - centre_y[:, None, None]) ** 2).sqrt()
+        coverage = coverage * (distance < limit[:, None, None])
+        mass = coverage.sum((1, 2)).clamp(min=1e-6)
+    areas = mass * pixel
+    shown = areas > max(0.015, 0.1 * float(areas.median()))
+    if int(shown.sum()) < max(2, 0.5 * len(times)) and len(times) > 1:
+        return None
+    centres = torch.stack([(coverage * x).sum((1, 2)), (coverage * y).sum((1, 2))], 1) / mass[:, None]
+    return _Track(times[shown], centres[shown], areas[shown], coverage[shown])
+
+
+# Motion, outline and size --------------------------------------------------------------------------------------------
+
+
+def _fit(basis: Tensor, values: Tensor) -> tuple[float, float]:
+    """Least squares of `values` on a constant and `basis`: the factor of the basis, and the share explained."""
+    basis, values = basis - basis.mean(), values - values.mean()
+    factor = (basis * values).sum() / basis.square().sum().clamp(min=1e-9)
+    left = (values - factor * basis).square().sum()
+    return float(factor), float(1 - left / values.square().sum().clamp(min=1e-9))
+
+
+def _travel(track: _Track) -> str | None:
+    """The motion that moves or scales the object, or None when it stays as it is."""
+    across, across_fit = _fit(track.times, track.centres[:, 0])
+    down, down_fit = _fit(track.times, track.centres[:, 1])
+    growth, growth_fit = _fit(track.times, track.areas.log() / 2)
+    waves = (-(2 * math.pi * track.times + math.pi * k / 24).sin().abs() for k in range(24))
+    bounce, bounce_fit = max((_fit(wave, track.centres[:, 1]) for wave in waves), key=lambda fit: fit[1])
+    evidence = {
+        "right" if across > 0 else "left": abs(across) * across_fit,
+        "down" if down > 0 else "up": abs(down) * down_fit,
+        "growing" if growth > 0 else "shrinking": abs(growth) / 0.875 * growth_fit,
+        "bouncing": bounce / 1.15 * bounce_fit,
+    }
+    motion = max(evidence, key=lambda name: evidence[name])
+    return motion if evidence[motion] > 0.3 else None
+
+
+@lru_cache(maxsize=1)
+def _outlines() -> tuple[Tensor, Tensor]:
+    """Area of each shape at radius 1 `(S,)`, and its polar picture around its centroid as `(S, R, A)`."""
+    scenes = [Scene(shape, "white", "large", "still", "plain", "black", along=0.5) for shape in SHAPES]
+    coverage = render(scenes, 1, 256, 256)[1][:, 0, 0]
+    y, x = _grid(256, 256)
+    mass = coverage.sum((1, 2))
+    centres = torch.stack([(coverage * x).sum((1, 2)), (coverage * y).sum((1, 2))], 1) / mass[:, None]
+    areas = mass * (2 / 256) ** 2 / SIZES["large"] ** 2
+    scale = torch.full((len(SHAPES), 1), SIZES["large"])
+    return areas, _polar(coverage, centres, scale)[:, 0]
+
+
+def _polar(images: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
+    """Samples `(N, K, R, A)` of images `(N, H, W)` around centres `(N, 2)`, for K radii `(N, K)` each."""
+    height, width = images.shape[1:]
+    short = min(height, width)
+    turn = torch.arange(_ANGLES) * (2 * math.pi / _ANGLES)
+    reach = (torch.arange(_RADII) + 0.5) * (_REACH / _RADII)
+    ring = reach[:, None, None] * torch.stack([turn.cos(), turn.sin()], -1)  # (R, A, 2)
+    points = centres[:, None, None, None] + radii[:, :, None, None, None] * ring  # (N, K, R, A, 2)
+    points = points * points.new_tensor([short / width, short / height])
+    samples = F.grid_sample(images[:, None], points.flatten(1, 2), align_corners=False)
+    return samples.view(len(images), radii.shape[1], _RADII, _ANGLES)
+
+
+def _compare_outlines(track: _Track, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Likeness `(S,)` of the object to each shape, upright and turning; 1 is equal."""
+    areas, outlines = _outlines()
+    seen = _polar(track.coverage, track.centres, (track.areas[:, None] / areas).sqrt())  # (N, S, R, A)
+    weight = ((torch.arange(_RADII) + 0.5) / _RADII)[:, None]
+    weight = weight / (weight.sum() * _ANGLES)
+    seen = seen - (seen * weight).sum((2, 3), keepdim=True)
+    outlines = outlines - (outlines * weight).sum((1, 2), keepdim=True)
+    norms = ((seen.square() * weight).sum((2, 3)) * (outlines.square() * weight).sum((1, 2))).sqrt()
+    spectrum = torch.fft.rfft(seen) * torch.fft.rfft(outlines * weight).conj()
+    likeness = torch.fft.irfft(spectrum.sum(2), _ANGLES) / norms[..., None].clamp(min=1e-6)  # (N, S, A)
+    share = (track.areas / track.areas.sum())[:, None, None]  # larger is clearer
+    steps = torch.arange(_ANGLES)
+    upright = (steps <= 3) | (steps >= _ANGLES - 3)
+    still = (likeness * share).sum(0)[:, upright].amax(1)
+    turning = torch.zeros_like(still)
+    for spins in _SPINS:
+        turned = (steps[None] + (track.times * spins * _ANGLES).round().long()[:, None]) % _ANGLES  # (N, A)
+        path = likeness.gather(2, turned[:, None].expand_as(likeness))
+        turning = torch.maximum(turning, (path * share).sum(0).amax(1))
+    return still, turning
+
+
+def _size(track: _Track, shape: str, motion: str) -> str:
+    radius = float((track.areas / _outlines()[0][SHAPES.index(shape)]).sqrt().mean())
+    base = radius / (0.85 if motion in ("growing", "shrinking") else 1.0)
+    return min(SIZES, key=lambda name: abs(math.log(SIZES[name] / base)))
