@@ -6,6 +6,7 @@ Knows nothing of what positions mean: tables of cosines and sines come in ready.
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,7 +25,7 @@ def apply_rotary(x: Tensor, rope: Rope) -> Tensor:
         `(B, L, D)` in the dtype of `x`.
     """
     cos, sin = rope
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
 
 
@@ -82,10 +83,10 @@ class Attention(nn.Module):
             queries = apply_rotary(queries, rope)
         keys, values = keys_values or self.keys_values(x, rope)
         y = F.scaled_dot_product_attention(self._split(queries), keys, values, attn_mask=bias)
-        return self.to_out[0](y.transpose(1, 2).flatten(2))
+        return self.to_out[0](rearrange(y, "B H L D -> B L (H D)"))
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return rearrange(x, "B L (H D) -> B H L D", H=self.heads)
 
 
 class _Gelu(nn.Module):

@@ -1,7 +1,7 @@
 """3-D convolutions that see a clip whole or in pieces, and the shuffles between space, time and channels.
 
-A `Stream` carries what each layer must remember from one piece of a clip to the next, so that pieces of any length
-give the frames of the whole. Knows nothing of latents, models or files.
+A `Stream` carries what each layer must remember from one piece of a clip to the next, so that pieces of any
+length give the frames of the whole. Knows nothing of latents, models or files.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Triple = tuple[int, int, int]
 class Stream:
     """The memory of one clip that passes through a stack of layers piece by piece.
 
-    Every layer keeps a few frames of its own here. Set `last` before the final piece, which flushes what layers that
-    look ahead were still waiting for. One clip, one stream.
+    Every layer keeps a few frames of its own here. Set `last` before the final piece, which flushes what
+    layers that look ahead were still waiting for. One clip, one stream.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Stream:
         self._started: set[nn.Module] = set()
 
     def first(self, layer: nn.Module, piece: Tensor) -> bool:
-        """Whether `piece` brings the first frames that `layer` asks about; true once, and not for an empty piece."""
+        """Whether `piece` has the first frames that `layer` asks about: true once, not for an empty one."""
         if layer in self._started or piece.shape[2] == 0:
             return False
         self._started.add(layer)
@@ -37,7 +37,7 @@ class Stream:
         return self._frames.pop(layer, None)
 
     def keep(self, layer: nn.Module, frames: Tensor) -> None:
-        """Keep frames `(B, C, T, H, W)` for the next piece of `layer`; a copy, so that the piece can be freed."""
+        """Keep frames `(B, C, T, H, W)` for the next piece of `layer`: a copy, so that the rest is freed."""
         if frames.shape[2]:
             self._frames[layer] = frames.clone()
 
@@ -57,8 +57,8 @@ class Stream:
 class TemporalConv3d(nn.Module):
     """A 3-D convolution that pads time by repeating the outermost frames, and space by zeros.
 
-    Causal: every frame the kernel reaches back past the start is the first frame, nothing is read ahead. Otherwise
-    the padding is shared between both ends. Weights lie under `conv`.
+    Causal: every frame the kernel reaches back past the start is the first frame, nothing is read ahead.
+    Otherwise the padding is shared between both ends. Weights lie under `conv`.
 
     Args:
         stride: of time, height and width.
@@ -75,13 +75,13 @@ class TemporalConv3d(nn.Module):
         causal: bool = True,
     ) -> None:
         super().__init__()
-        space = kernel_size // 2
+        padding = (0, kernel_size // 2, kernel_size // 2)
         self.before = kernel_size - 1 if causal else kernel_size // 2
         self.after = kernel_size - 1 - self.before
-        self.conv = nn.Conv3d(in_channels, out_channels, kernel_size, stride=stride, padding=(0, space, space))
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel_size, stride=stride, padding=padding)
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
-        """`(B, C, T, H, W)` → `(B, C', T', H', W')`; with a stream, the frames that are ready (there may be none)."""
+        """`(B, C, T, H, W)` → `(B, C', T', H', W')`; with a stream, the frames that are ready, maybe none."""
         return self.conv(self.pad(x)) if stream is None else self._piece(x, stream)
 
     def pad(self, x: Tensor, *, first: bool = True, last: bool = True, lead: int = 0) -> Tensor:

@@ -9,11 +9,11 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
-    """Root-mean-square norm over the channels of `(B, C, T, H, W)`, without weights; statistics in float32."""
+    """Root-mean-square norm over the channels of `(B, C, T, H, W)`, without weights; computed in float32."""
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     return (x * torch.rsqrt(norm.square() / x.shape[1] + eps)).to(x.dtype)
 
@@ -29,7 +29,8 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def sinusoid(timesteps: Tensor, dim: int = 256, max_period: float = 10000.0) -> Tensor:
-    """Timesteps of any shape → `(…, dim)` in float32: cosines, then sines, of geometrically falling frequencies.
+    """Timesteps of any shape → `(…, dim)` in float32: cosines, then sines, of geometrically falling
+    frequencies.
 
     Source: Vaswani et al., 2017, with the halves in the order cosine, sine.
     """
@@ -67,12 +68,13 @@ class TimestepEmbedder(nn.Module):
         self.timestep_embedder = FeedForwardEmbedding(self.WIDTH, dim, "silu")
 
     def forward(self, timesteps: Tensor) -> Tensor:
-        """Timesteps of any shape, in thousandths (1000 = pure noise) → `(…, dim)` in the dtype of the weights."""
-        return self.timestep_embedder(sinusoid(timesteps, self.WIDTH).to(self.timestep_embedder.linear_1.weight.dtype))
+        """Timesteps `(…)` in thousandths (1000 = pure noise) → `(…, dim)` in the dtype of the weights."""
+        dtype = self.timestep_embedder.linear_1.weight.dtype
+        return self.timestep_embedder(sinusoid(timesteps, self.WIDTH).to(dtype))
 
 
 class AdaptiveNorm(nn.Module):
-    """Timesteps → an embedding and the modulation of all blocks. Weights: `emb.timestep_embedder`, `linear`."""
+    """Timesteps → an embedding and what modulates all blocks. Weights: `emb.timestep_embedder`, `linear`."""
 
     def __init__(self, dim: int, parts: int) -> None:
         super().__init__()
@@ -83,4 +85,5 @@ class AdaptiveNorm(nn.Module):
     def forward(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """Timesteps `(B, S)` → modulation `(B, S, parts, D)` and embedding `(B, S, D)`."""
         embedding = self.emb(timesteps)
-        return self.linear(F.silu(embedding)).unflatten(-1, (self.parts, -1)), embedding
+        modulation = self.linear(F.silu(embedding))
+        return modulation.view(*embedding.shape[:-1], self.parts, -1), embedding

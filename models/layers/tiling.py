@@ -13,14 +13,14 @@ from ..errors import ShapeError
 
 @dataclass(frozen=True)
 class Tiling:
-    """Square tiles of `size` pixels, a new one every `stride` pixels; neighbours overlap by the difference."""
+    """Square tiles of `size` pixels, one every `stride` pixels; neighbours overlap by the difference."""
 
     size: int = 512
     stride: int = 448
 
     def __post_init__(self) -> None:
         if not 0 < self.stride <= self.size:
-            raise ShapeError(f"a tile's stride must lie between 1 and its size, not {self.stride} of {self.size}")
+            raise ShapeError(f"a tile of {self.size} cannot have a stride of {self.stride}: 1 to its size")
 
     @property
     def overlap(self) -> int:
@@ -38,11 +38,11 @@ class Tiling:
             ShapeError: when the tiles are not whole cells.
         """
         if self.size % by or self.stride % by:
-            raise ShapeError(f"tile size and stride must be multiples of {by}, not {self.size} and {self.stride}")
+            raise ShapeError(f"tile size {self.size} and stride {self.stride} must be multiples of {by}")
         return Tiling(self.size // by, self.stride // by)
 
     def split(self, x: Tensor) -> list[list[Tensor]]:
-        """`(B, C, T, H, W)` → rows of tiles, views of `x`; those at the right and lower edge may be smaller."""
+        """`(B, C, T, H, W)` → rows of tiles, views of `x`; those at the far edges may be smaller."""
         return [
             [
                 x[..., top : top + self.size, left : left + self.size]
@@ -52,7 +52,7 @@ class Tiling:
         ]
 
     def merge(self, rows: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Rows of tiles → `(B, C, T, H, W)`, faded linearly over the overlap: first downwards, then to the right."""
+        """Rows of tiles → `(B, C, T, H, W)`, faded linearly over the overlap: first down, then right."""
         faded: list[list[Tensor]] = []
         for above, row in enumerate(rows, start=-1):
             line: list[Tensor] = []
@@ -76,7 +76,8 @@ def _fade(before: Tensor, after: Tensor, extent: int, axis: int) -> Tensor:
         return after
     shape = [1] * after.ndim
     shape[axis] = extent
-    weight = (torch.arange(extent, device=after.device, dtype=torch.float32) / extent).to(after.dtype).view(shape)
+    steps = torch.arange(extent, device=after.device, dtype=torch.float32)
+    weight = (steps / extent).to(after.dtype).view(shape)
     tail = before.narrow(axis, before.shape[axis] - extent, extent)
     head = after.narrow(axis, 0, extent)
     rest = after.narrow(axis, extent, after.shape[axis] - extent)

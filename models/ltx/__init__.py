@@ -1,1 +1,1 @@
-"""The LTX-Video family: a transformer, three generations of autoencoder, latent upsamplers. Imports nothing here."""
+"""The LTX-Video family: a transformer, three generations of autoencoder, latent upsamplers."""

@@ -1,6 +1,7 @@
 """The causal video autoencoder of LTX: clips to latents and back, whole, in a stream of chunks, or in tiles.
 
-All three published generations are configurations of the classes below. Tensor names are those of diffusers. Knows
+All three published generations are configurations of the classes below. Tensor names are those of diffusers.
+Knows
 no files, no schedules and no devices: what comes in decides where and in what precision it runs.
 """
 
@@ -10,10 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
-from ..layers.convolution import Stream, TemporalConv3d, Triple, depth_to_space, patchify, space_to_depth, unpatchify
+from ..layers.convolution import (
+    Stream,
+    TemporalConv3d,
+    Triple,
+    depth_to_space,
+    patchify,
+    space_to_depth,
+    unpatchify,
+)
 from ..layers.modulation import TimestepEmbedder, channel_norm, modulate, pixel_norm
 from ..layers.tiling import Tiling
 from ..shapes import Compression, PixelShape
@@ -101,7 +111,7 @@ def _add_noise(x: Tensor, noise: Tensor | None, strength: Tensor | None) -> Tens
 
 
 class Downsampler(nn.Module):
-    """Fewer frames or pixels, more channels: a convolution folded into channels, plus means of the folded input."""
+    """Fewer frames or pixels, more channels: a convolution, folded, plus means of the folded input."""
 
     def __init__(self, inputs: int, outputs: int, stride: Triple, *, causal: bool) -> None:
         super().__init__()
@@ -114,12 +124,13 @@ class Downsampler(nn.Module):
         """`(B, C, T, H, W)` → `(B, C', (T - 1) / p + 1, H / q, W / r)`; the first frame counts p times."""
         lead = self.stride[0] - 1
         padded = self.conv.pad(x, lead=lead)
-        folded = space_to_depth(padded[:, :, self.conv.before :][:, :, : x.shape[2] + lead], self.stride)
-        return space_to_depth(self.conv.conv(padded), self.stride) + folded.unflatten(1, (-1, self.group)).mean(2)
+        folded = space_to_depth(padded.narrow(2, self.conv.before, x.shape[2] + lead), self.stride)
+        means = reduce(folded, "B (C group) T H W -> B C T H W", "mean", group=self.group)
+        return space_to_depth(self.conv.conv(padded), self.stride) + means
 
 
 class DepthUpsampler(nn.Module):
-    """Twice the frames, rows and columns out of channels: a convolution unfolded, plus the unfolded input itself."""
+    """Twice the frames, rows and columns: a convolution, unfolded, plus the input unfolded."""
 
     def __init__(self, inputs: int, factor: int, *, residual: bool, causal: bool) -> None:
         super().__init__()
@@ -145,8 +156,9 @@ class DownBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, config: AutoencoderConfig, index: int) -> None:
         super().__init__()
         causal, eps = config.encoder_causal, config.resnet_norm_eps
+        layers = config.layers_per_block[index]
         self.resnets = nn.ModuleList(
-            ResidualBlock(inputs, inputs, causal=causal, eps=eps) for _ in range(config.layers_per_block[index])
+            ResidualBlock(inputs, inputs, causal=causal, eps=eps) for _ in range(layers)
         )
         self.downsamplers: nn.ModuleList | None = None
         if config.spatio_temporal_scaling[index]:
@@ -172,7 +184,14 @@ class MidBlock(nn.Module):
     """Residual blocks at one size; in a timed decoder they share an embedding of the timestep."""
 
     def __init__(
-        self, channels: int, layers: int, *, causal: bool, eps: float, noisy: bool = False, timed: bool = False
+        self,
+        channels: int,
+        layers: int,
+        *,
+        causal: bool,
+        eps: float,
+        noisy: bool = False,
+        timed: bool = False,
     ) -> None:
         super().__init__()
         self.time_embedder = TimestepEmbedder(4 * channels) if timed else None
@@ -191,7 +210,7 @@ class MidBlock(nn.Module):
         """`(B, C, T, H, W)` and timesteps `(B,)` in thousandths → `(B, C, T, H, W)`."""
         embedding = None
         if self.time_embedder is not None and timestep is not None:
-            embedding = self.time_embedder(timestep).unflatten(-1, (4, -1))
+            embedding = rearrange(self.time_embedder(timestep), "B (part C) -> B part C", part=4)
         for block in self.resnets:
             x = block(x, embedding, noise, stream)
         return x
@@ -273,7 +292,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
-        causal, widths, timed = config.decoder_causal, config.decoder_block_out_channels, config.timestep_conditioning
+        causal, timed = config.decoder_causal, config.timestep_conditioning
+        widths = config.decoder_block_out_channels
         self.patch_size = config.patch_size
         self.conv_in = TemporalConv3d(config.latent_channels, widths[-1], causal=causal)
         self.mid_block = MidBlock(
@@ -313,7 +333,8 @@ class Decoder(nn.Module):
             x = block(x, timestep, noise, stream)
         shift, scale = None, None
         if self.time_embedder is not None and self.scale_shift_table is not None:
-            table = self.time_embedder(timestep).unflatten(-1, (2, -1)) + self.scale_shift_table
+            embedding = rearrange(self.time_embedder(timestep), "B (part C) -> B part C", part=2)
+            table = embedding + self.scale_shift_table
             shift, scale = table[..., None, None, None].unbind(1)
         return unpatchify(self.conv_out(_activate(x, shift, scale), stream), self.patch_size)
 
@@ -372,11 +393,13 @@ class Autoencoder(nn.Module):
 
     def normalise(self, z: Tensor) -> Tensor:
         """Raw latents `(B, C, T, H, W)` → zero mean and unit variance by channel."""
-        return (z - self._statistic(self.latents_mean, z)) / self._statistic(self.latents_std, z)
+        mean, std = self._statistic(self.latents_mean, z), self._statistic(self.latents_std, z)
+        return (z - mean) / std
 
     def denormalise(self, latents: Tensor) -> Tensor:
         """Undoes `normalise`."""
-        return latents * self._statistic(self.latents_std, latents) + self._statistic(self.latents_mean, latents)
+        mean, std = self._statistic(self.latents_mean, latents), self._statistic(self.latents_std, latents)
+        return latents * std + mean
 
     @staticmethod
     def _statistic(values: Tensor, like: Tensor) -> Tensor:
@@ -402,9 +425,11 @@ class Autoencoder(nn.Module):
         """Raw latents `(B, C, T, h, w)` → clip `(B, 3, F, H, W)` in about [-1, 1].
 
         Args:
-            timestep: noise level in [0, 1], one for all or `(B,)`; needed by conditioned decoders, else ignored.
+            timestep: noise level in [0, 1], one for all or `(B,)`; needed by conditioned decoders, else
+                ignored.
             generator: of the noise that a 0.9.1 decoder injects; the global one where none is given.
-            tiling: cut frames larger than one tile; tiles see zeros beyond their edges, so frames differ a little.
+            tiling: cut frames larger than one tile; tiles see zeros beyond their edges, so frames differ a
+                little.
         """
         work = _Decoding(self.decoder, z, self._timestep(timestep, z), generator, self._cells(z, tiling))
         return work.whole()
@@ -419,8 +444,9 @@ class Autoencoder(nn.Module):
     ) -> Iterator[Tensor]:
         """The frames of `decode`, piece by piece, `(B, 3, t, H, W)` each, without gradients.
 
-        Every layer keeps the few frames it needs, so memory does not grow with the clip and nothing is computed
-        twice. Pieces come once the layers that look ahead have seen enough: the last ones are the longest.
+        Every layer keeps the few frames it needs, so memory does not grow with the clip and nothing is
+        computed twice. Pieces come once the layers that look ahead have seen enough: the last ones are the
+        longest.
 
         Args:
             chunk: latent frames fed at a time, 1 or more.

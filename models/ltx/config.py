@@ -85,7 +85,7 @@ class NetworkConfig:
         return cls(**{key: _read(key, value, kinds[key]) for key, value in given.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as `config.json` holds it, `_class_name` first; our own extensions only where they are set."""
+        """The record as `config.json` holds it; fields that are our own only where they are set."""
         values: dict[str, Any] = {"_class_name": self.CLASS_NAME}
         for each in fields(self):
             value = getattr(self, each.name)
@@ -99,7 +99,8 @@ class NetworkConfig:
 class TransformerConfig(NetworkConfig):
     """The transformer; the defaults are the 2B.
 
-    `in_channels` counts latent channels and constant maps together; `out_channels` is the latent channels alone.
+    `in_channels` counts latent channels and constant maps together; `out_channels` is the latent channels
+    alone.
     """
 
     CLASS_NAME: ClassVar[str] = "LTXVideoTransformer3DModel"
@@ -147,11 +148,13 @@ class TransformerConfig(NetworkConfig):
 
 @dataclass(frozen=True)
 class AutoencoderConfig(NetworkConfig):
-    """The video autoencoder; the defaults are 0.9.0. Lists run from pixels to latents, on the decoder's side too.
+    """The video autoencoder; the defaults are 0.9.0. Lists run from pixels to latents, on the decoder's side
+    too.
 
-    The last entry of each `…layers_per_block` (and of `decoder_inject_noise`) is the middle block's. An empty tuple
-    takes the plain value for every block; empty `decoder_spatio_temporal_scaling` doubles as often as the encoder
-    halves. Ratios left out are computed from the blocks. A uniform list of another length is cut or stretched.
+    The last entry of each `…layers_per_block` (and of `decoder_inject_noise`) is the middle block's. An empty
+    tuple takes the plain value for every block; empty `decoder_spatio_temporal_scaling` doubles as often as
+    the encoder halves. Ratios left out are computed from the blocks. A uniform list of another length is cut
+    or stretched.
     """
 
     CLASS_NAME: ClassVar[str] = "AutoencoderKLLTXVideo"
@@ -184,7 +187,9 @@ class AutoencoderConfig(NetworkConfig):
         _require("patch_size_t", self.patch_size_t, 1)
         _require("scaling_factor", self.scaling_factor, 1.0)
         _positive(
-            latent_channels=self.latent_channels, patch_size=self.patch_size, resnet_norm_eps=self.resnet_norm_eps
+            latent_channels=self.latent_channels,
+            patch_size=self.patch_size,
+            resnet_norm_eps=self.resnet_norm_eps,
         )
         self._fit("down_block_types", self.downs, PLAIN_BLOCK)
         for kind in self.down_block_types:

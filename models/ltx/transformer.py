@@ -1,7 +1,7 @@
 """The transformer of LTX: noisy tokens, their noise level and a text → velocity.
 
-Tensor names are those of diffusers. `forward` speaks in tokens, `bind` in clips, with everything that stays the same
-over the steps computed once. Knows no schedule, no guidance, no autoencoder beyond its compression.
+Tensor names are those of diffusers. `forward` speaks in tokens, `bind` in clips, with everything that stays
+the same over the steps computed once. Knows no schedule, no guidance, no autoencoder beyond its compression.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def video_coordinates(
 
     Args:
         fps: frames a second of the clip.
-        causal_time: the first cell is one frame long (0, 1, 9, 17, … frames at a compression of 8) instead of as
+        causal_time: the first cell is one frame long (0, 1, 9, 17, … at a compression of 8) instead of as
             long as the others (0, 8, 16, …).
         frame: the frame of the clip at which these cells begin.
     """
@@ -69,8 +69,8 @@ def rotary_table(
 ) -> Rope:
     """Cosines and sines that rotate pairs of channels by position.
 
-    Angles take `dim // 6` frequencies from pi / 2 to theta pi / 2, frequency outermost, axis innermost; pairs left
-    over stand still, at the front. Frequencies and fractions are made on the CPU, whatever the device.
+    Angles take `dim // 6` frequencies from pi / 2 to theta pi / 2, frequency outermost, axis innermost; pairs
+    left over stand still, at the front. Frequencies and fractions are made on the CPU, whatever the device.
 
     Args:
         coordinates: `(…, 3, S)` in seconds and pixels.
@@ -82,7 +82,8 @@ def rotary_table(
     """
     count = dim // 6
     frequencies = theta ** torch.linspace(0.0, 1.0, count) * math.pi / 2.0
-    fractions = torch.stack([coordinates[..., axis, :].cpu() / limit for axis, limit in enumerate(max_pos)], dim=-1)
+    places = zip(coordinates.cpu().unbind(-2), max_pos, strict=True)
+    fractions = torch.stack([place / limit for place, limit in places], dim=-1)
     signed, frequencies = (fractions * 2 - 1).to(device), frequencies.to(device)
     angles = (signed[..., None, :] * frequencies[:, None]).flatten(-2)
     angles = F.pad(angles, (dim // 2 - 3 * count, 0))
@@ -90,7 +91,7 @@ def rotary_table(
 
 
 class Block(nn.Module):
-    """Self-attention, attention to the text, feed-forward; the first and last are modulated by the timestep."""
+    """Self-attention, attention to the text, feed-forward; the first and last follow the timestep."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -128,7 +129,9 @@ class Transformer(nn.Module):
         self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.proj_out = nn.Linear(dim, config.out_channels)
 
-    def forward(self, tokens: Tensor, sigmas: Tensor, context: Tensor, mask: Tensor | None, rope: Rope) -> Tensor:
+    def forward(
+        self, tokens: Tensor, sigmas: Tensor, context: Tensor, mask: Tensor | None, rope: Rope
+    ) -> Tensor:
         """Velocity of tokens in any order.
 
         Args:
@@ -147,7 +150,8 @@ class Transformer(nn.Module):
         """Text features `(B, L, Dc)` and their mask → what the blocks attend to, the same at every step."""
         projected = self.caption_projection(context.to(self.caption_projection.linear_1.weight.dtype))
         bias = None if mask is None else (1 - mask.to(projected.dtype))[:, None, None] * MASKED
-        return Text([block.attn2.keys_values(projected) for block in self.transformer_blocks], bias)
+        blocks = [block for block in self.transformer_blocks if isinstance(block, Block)]
+        return Text([block.attn2.keys_values(projected) for block in blocks], bias)
 
     def bind(
         self,
@@ -169,8 +173,9 @@ class Transformer(nn.Module):
             maps: `(M, T, H, W)`, constant channels put behind the latents' own.
 
         Returns:
-            `(latents (B, C, T, H, W), sigma) → velocity (B, C, T, H, W)` in the dtype of the latents, where sigma is
-            a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every position.
+            `(latents (B, C, T, H, W), sigma) → velocity (B, C, T, H, W)` in the dtype of the latents, where
+            sigma is a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every
+            position.
 
         Raises:
             ShapeError: when channels do not add up, or latents of another shape are given.
@@ -189,7 +194,7 @@ class Transformer(nn.Module):
 
         def velocity(latents: Tensor, sigma: Tensor | float) -> Tensor:
             if tuple(latents.shape[1:]) != shape.as_tuple():
-                raise ShapeError(f"latents of shape {tuple(latents.shape)} given to a network bound to {shape}")
+                raise ShapeError(f"latents {tuple(latents.shape)} given to a network bound to {shape}")
             tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(weight.dtype)
             if constant is not None:
                 tokens = torch.cat((tokens, constant.expand(len(tokens), -1, -1)), dim=-1)

@@ -1,7 +1,8 @@
-"""Latent upsamplers of LTX: raw latents of twice the size, of 2T - 1 frames, or both; and what is done around them.
+"""Latent upsamplers of LTX: raw latents of twice the size, of 2T - 1 frames, or both; and what is done around
+them.
 
-Tensor names are those of diffusers and of the original files, which agree. Knows no autoencoder: raw latents come in,
-raw latents go out.
+Tensor names are those of diffusers and of the original files, which agree. Knows no autoencoder: raw latents
+come in, raw latents go out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class ResidualBlock(nn.Module):
 class Upsampler(nn.Module):
     """Convolutions at the small size, one that unfolds channels, convolutions at the large size.
 
-    Group norms see a whole clip at once (each frame alone where `dims` is 2), so tiles would change the result.
+    Group norms see a whole clip at once (each frame alone where `dims` is 2), so tiles would change the
+    result.
     """
 
     def __init__(self, config: UpsamplerConfig) -> None:
@@ -47,10 +49,13 @@ class Upsampler(nn.Module):
         unfolding = nn.Conv3d if config.temporal_upsample else nn.Conv2d
         self.initial_conv = convolution(config.in_channels, width, 3, padding=1)
         self.initial_norm = nn.GroupNorm(GROUPS, width)
-        self.res_blocks = nn.ModuleList(ResidualBlock(width, convolution) for _ in range(layers))
+        before, after = (
+            nn.ModuleList(ResidualBlock(width, convolution) for _ in range(layers)) for _ in range(2)
+        )
+        self.res_blocks = before
         unfolded = width * self.time * self.space**2
         self.upsampler = nn.ModuleList([unfolding(width, unfolded, 3, padding=1)])
-        self.post_upsample_res_blocks = nn.ModuleList(ResidualBlock(width, convolution) for _ in range(layers))
+        self.post_upsample_res_blocks = after
         self.final_conv = convolution(width, config.in_channels, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
@@ -123,6 +128,6 @@ def adain(x: Tensor, reference: Tensor, factor: float = 1.0) -> Tensor:
 
 
 def tone_map(x: Tensor, ratio: float) -> Tensor:
-    """Latents of any shape with large values pressed down smoothly; ratio 0 leaves them, 1 presses hardest."""
+    """Latents of any shape with large values pressed down smoothly: ratio 0 not at all, 1 hardest."""
     strength = 0.75 * ratio
     return x * (1 - 0.8 * strength * torch.sigmoid(4 * strength * (x.abs() - 1)))
