@@ -1,0 +1,11 @@
+"""From a file or a folder to a network: header, family, configuration, modules. Strict, and never a pickle.
+
+    header.py       the names, types and shapes in a safetensors file, read without torch
+    shards.py       the files of one part: a single file, or shards and their index
+    inspect.py      what a path is, what it holds and what it lacks
+    locate.py       a name or a path and the card that goes with it
+    build.py        the modules themselves, mapped and assigned (torch)
+    save.py         the way back to disk (torch)
+
+Knows nothing of what a network computes, of users or of terminals.
+"""

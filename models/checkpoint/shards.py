@@ -1,0 +1,142 @@
+"""The weight files of one part: a single safetensors file, or shards with an `…index.json`, joined into one table.
+
+Knows file names and headers, no network: which tensor lies in which file, and that nothing is missing or doubled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, UnsafeFileError
+from .header import PICKLE_SUFFIXES, Header, TensorInfo, read_header
+
+STEMS = ("diffusion_pytorch_model", "model")
+"""File names, without suffix, that diffusers and transformers give to weights."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where one tensor lies: its file, its name in that file, its stored type and shape."""
+
+    file: Path
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        size = 1
+        for side in self.shape:
+            size *= side
+        return size
+
+
+def table(header: Header) -> dict[str, Tensor]:
+    """The tensors of one file under the names they have there."""
+    return {name: place(header.path, name, info) for name, info in header.tensors.items()}
+
+
+def place(file: Path, key: str, info: TensorInfo) -> Tensor:
+    """A header's entry with the file it came from."""
+    return Tensor(file, key, info.dtype, info.shape)
+
+
+def folder_tensors(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of a part's folder, from its single file or from all its shards.
+
+    Raises:
+        UnsafeFileError: only pickled weights lie there.
+        CheckpointError: no weights, a missing shard, or an index that does not agree with its shards.
+    """
+    index = _weight_file(folder, ".safetensors.index.json")
+    if index is not None and _weight_file(folder, ".safetensors", exact=True) is None:
+        return _sharded(index)
+    single = _weight_file(folder, ".safetensors")
+    if single is not None:
+        return table(read_header(single))
+    pickles = [path.name for path in _listing(folder) if path.suffix.lower() in PICKLE_SUFFIXES]
+    if pickles:
+        raise UnsafeFileError(
+            f"{folder} holds only pickled weights ({pickles[0]}), and opening a pickle can run code hidden in it; "
+            "use the .safetensors form of these weights"
+        )
+    raise CheckpointError(f"{folder} holds no weights: there is no .safetensors file in it")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        CheckpointError: missing, unreadable, not JSON, or not an object.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return content
+
+
+def _sharded(index: Path) -> dict[str, Tensor]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{index} has no weight_map, so its shards cannot be joined")
+    files = _shard_files(index, weight_map.values())
+    joined: dict[str, Tensor] = {}
+    for name, file in files.items():
+        for key, tensor in table(read_header(file)).items():
+            if weight_map.get(key) != name:
+                raise CheckpointError(f"{file} holds the tensor {key}, which {index.name} does not place there")
+            joined[key] = tensor
+    lost = sorted(set(weight_map) - set(joined))
+    if lost:
+        raise CheckpointError(f"{index} names {lost[0]} in {weight_map[lost[0]]}, which does not hold it")
+    return joined
+
+
+def _shard_files(index: Path, names: Iterable[Any]) -> Mapping[str, Path]:
+    files: dict[str, Path] = {}
+    for name in sorted({str(name) for name in names}):
+        if Path(name).name != name or "\\" in name:
+            raise CheckpointError(f"{index} names the shard {name!r}, which is not a file beside it")
+        files[name] = index.parent / name
+    missing = [name for name, file in files.items() if not file.is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{index.parent} lacks {len(missing)} of its {len(files)} shards ({', '.join(missing[:3])}); fetch it again"
+        )
+    return files
+
+
+def _weight_file(folder: Path, suffix: str, *, exact: bool = False) -> Path | None:
+    """The file a loader would take: the usual stems first, then a variant such as `….fp16`, then the only candidate."""
+    names = {path.name: path for path in _listing(folder) if path.name.endswith(suffix)}
+    for stem in STEMS:
+        if f"{stem}{suffix}" in names:
+            return names[f"{stem}{suffix}"]
+    if exact:
+        return None
+    for stem in STEMS:
+        variants = sorted(
+            name for name in names if name.startswith(f"{stem}.") and name.count(".") == suffix.count(".") + 1
+        )
+        if variants:
+            return names[variants[0]]
+    return next(iter(names.values())) if len(names) == 1 else None
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {error.strerror}") from error

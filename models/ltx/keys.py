@@ -1,0 +1,395 @@
+"""Names in published LTX files → our names, as rows of data, and the configuration that the shapes of a file imply.
+
+Our names are those of a diffusers folder; the original single files differ. Reads names, shapes and header text only:
+knows no tensors, no files on disk and no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UnsupportedConfigError
+
+Shape = tuple[int, ...]
+Row = tuple[str, str]
+"""(path in the original file, path in ours): whole dotted segments; a leading `^` holds both to the start."""
+
+CLASSES: Mapping[str, str] = {
+    "LTXVideoTransformer3DModel": "transformer",
+    "AutoencoderKLLTXVideo": "autoencoder",
+    "LTXLatentUpsamplerModel": "upsampler",
+}
+"""`_class_name` of a part's config.json → which network it is."""
+
+PIPELINES = ("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline", "LTXI2VLongMultiPromptPipeline")
+"""`_class_name` of a `model_index.json` of this family."""
+
+TRANSFORMER_PREFIX = "model.diffusion_model."
+AUTOENCODER_PREFIX = "vae."
+
+TRANSFORMER_ROWS: tuple[Row, ...] = (
+    ("^patchify_proj", "^proj_in"),
+    ("^adaln_single", "^time_embed"),
+    ("q_norm", "norm_q"),
+    ("k_norm", "norm_k"),
+)
+AUTOENCODER_ROWS: tuple[Row, ...] = (
+    ("res_blocks", "resnets"),
+    ("conv_shortcut", "conv_shortcut.conv"),
+    ("norm3.norm", "norm3"),
+    ("^decoder.last_time_embedder", "^decoder.time_embedder"),
+    ("^decoder.last_scale_shift_table", "^decoder.scale_shift_table"),
+    ("^per_channel_statistics.mean-of-means", "^latents_mean"),
+    ("^per_channel_statistics.std-of-means", "^latents_std"),
+)
+AUTOENCODER_UNUSED = tuple(
+    f"per_channel_statistics.{name}" for name in ("channel", "mean-of-stds", "mean-of-stds_over_std-of-means")
+)
+"""Statistics in original files that no network reads."""
+
+
+def _blocks(side: str, original: str, *ours: str) -> tuple[Row, ...]:
+    return tuple((f"^{side}.{original}.{index}", f"^{side}.{name}") for index, name in enumerate(ours))
+
+
+ENCODER_PLAIN_ROWS = _blocks(
+    "encoder", "down_blocks",
+    "down_blocks.0", "down_blocks.0.downsamplers.0", "down_blocks.0.conv_out",
+    "down_blocks.1", "down_blocks.1.downsamplers.0", "down_blocks.1.conv_out",
+    "down_blocks.2", "down_blocks.2.downsamplers.0", "down_blocks.3", "mid_block",
+)  # fmt: skip
+"""0.9.0 and 0.9.1."""
+ENCODER_WIDENING_ROWS = _blocks(
+    "encoder", "down_blocks",
+    "down_blocks.0", "down_blocks.0.downsamplers.0", "down_blocks.1", "down_blocks.1.downsamplers.0",
+    "down_blocks.2", "down_blocks.2.downsamplers.0", "down_blocks.3", "down_blocks.3.downsamplers.0", "mid_block",
+)  # fmt: skip
+"""0.9.5 and later."""
+DECODER_PLAIN_ROWS = _blocks(
+    "decoder", "up_blocks",
+    "mid_block", "up_blocks.0", "up_blocks.1.upsamplers.0", "up_blocks.1",
+    "up_blocks.2.conv_in", "up_blocks.2.upsamplers.0", "up_blocks.2",
+    "up_blocks.3.conv_in", "up_blocks.3.upsamplers.0", "up_blocks.3",
+)  # fmt: skip
+"""0.9.0."""
+DECODER_RESIDUAL_ROWS = _blocks(
+    "decoder", "up_blocks",
+    "mid_block", "up_blocks.0.upsamplers.0", "up_blocks.0", "up_blocks.1.upsamplers.0", "up_blocks.1",
+    "up_blocks.2.upsamplers.0", "up_blocks.2",
+)  # fmt: skip
+"""0.9.1 and later."""
+
+HEADER_VALUES: Mapping[str, Mapping[str, Any]] = {
+    "transformer": {
+        "positional_embedding_type": "rope", "positional_embedding_theta": 10000.0,
+        "positional_embedding_max_pos": [20, 2048, 2048], "timestep_scale_multiplier": 1000,
+        "qk_norm": "rms_norm", "standardization_norm": "rms_norm", "norm_elementwise_affine": False,
+        "adaptive_norm": "single_scale_shift", "activation_fn": "gelu-approximate", "attention_bias": True,
+    },
+    "vae": {
+        "dims": 3, "norm_layer": "pixel_norm", "latent_log_var": "uniform", "use_quant_conv": False,
+        "spatial_padding_mode": "zeros",
+    },
+}  # fmt: skip
+"""The only values of an original header that the networks implement; a missing key means this value."""
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """A renaming in both directions: of `first` rows one at most applies, of `then` rows each does, once."""
+
+    first: tuple[Row, ...] = ()
+    then: tuple[Row, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def ours(self, name: str) -> str | None:
+        """Our name of an original one; None for a tensor that nothing reads."""
+        return None if name in self.unused else self._apply(name, self.first, self.then)
+
+    def original(self, name: str) -> str:
+        """The original name of one of ours."""
+        return self._apply(name, _swapped(self.first), _swapped(self.then))
+
+    @staticmethod
+    def _apply(name: str, first: Iterable[Row], then: Iterable[Row]) -> str:
+        for row in sorted(first, key=lambda row: -row[0].count(".")):  # the longest path wins
+            renamed = _replace(name, row)
+            if renamed is not None:
+                name = renamed
+                break
+        for row in then:
+            name = _replace(name, row) or name
+        return name
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file of this family holds.
+
+    Attributes:
+        layout: `original` or `diffusers`: whose names the file uses.
+        version: `0.9.0`, `0.9.1` or `0.9.5` (and later) by its autoencoder; empty where it has none.
+        parts: part → our tensor name → name in the file.
+        extra: names in the file that belong to no part.
+    """
+
+    layout: str
+    version: str
+    parts: Mapping[str, Mapping[str, str]]
+    extra: tuple[str, ...] = ()
+
+
+def autoencoder_map(names: Iterable[str]) -> KeyMap:
+    """The key map of the autoencoder that has these original names (prefix off), by its block structure."""
+    known = set(names)
+    widening = "encoder.down_blocks.1.conv.conv.weight" in known
+    residual = "decoder.up_blocks.1.conv.conv.weight" in known
+    return KeyMap(
+        (ENCODER_WIDENING_ROWS if widening else ENCODER_PLAIN_ROWS)
+        + (DECODER_RESIDUAL_ROWS if residual else DECODER_PLAIN_ROWS),
+        AUTOENCODER_ROWS,
+        AUTOENCODER_UNUSED,
+    )
+
+
+TRANSFORMER_MAP = KeyMap(then=TRANSFORMER_ROWS)
+
+
+def split(shapes: Mapping[str, Shape]) -> Content | None:
+    """Sort the tensors of one file into parts under our names; None when no part of this family is there.
+
+    Accepts original files with and without the `model.diffusion_model.` and `vae.` prefixes, and the weights of one
+    part of a diffusers folder on their own.
+    """
+    if "initial_conv.weight" in shapes and "final_conv.weight" in shapes:
+        return Content("diffusers", "", {upsampler_part(shapes): {name: name for name in shapes}})
+    if "proj_in.weight" in shapes and "time_embed.linear.weight" in shapes:
+        return Content("diffusers", "", {"transformer": {name: name for name in shapes}})
+    if "latents_mean" in shapes and "encoder.conv_in.conv.weight" in shapes:
+        return Content("diffusers", _version(shapes), {"autoencoder": {name: name for name in shapes}})
+
+    prefixed = any(name.startswith((TRANSFORMER_PREFIX, AUTOENCODER_PREFIX)) for name in shapes)
+    transformer = _under(shapes, TRANSFORMER_PREFIX)
+    autoencoder = _under(shapes, AUTOENCODER_PREFIX)
+    if not transformer:
+        transformer = {name: name for name in shapes if not name.startswith(AUTOENCODER_PREFIX)}
+    if not autoencoder and not prefixed:
+        autoencoder = {name: name for name in shapes}
+    parts: dict[str, Mapping[str, str]] = {}
+    used: set[str] = set()
+    version = ""
+    if "patchify_proj.weight" in transformer:
+        parts["transformer"] = _renamed(transformer, TRANSFORMER_MAP)
+        used.update(transformer.values())
+    if "encoder.conv_in.conv.weight" in autoencoder and "per_channel_statistics.std-of-means" in autoencoder:
+        parts["autoencoder"] = _renamed(autoencoder, autoencoder_map(autoencoder))
+        used.update(autoencoder.values())
+        version = _version(parts["autoencoder"])
+    if not parts:
+        return None
+    return Content("original", version, parts, tuple(sorted(set(shapes) - used)))
+
+
+def header_config(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The `config` of an original header, parsed; empty when there is none.
+
+    Raises:
+        UnsupportedConfigError: it is there and is not a JSON object.
+    """
+    if "config" not in metadata:
+        return {}
+    try:
+        config = json.loads(metadata["config"])
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedConfigError(f"the config in the header is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise UnsupportedConfigError("the config in the header is not a JSON object")
+    return config
+
+
+def part_config(part: str, shapes: Mapping[str, Shape], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration of a part, as its diffusers `config.json` would say it.
+
+    Args:
+        part: `transformer`, `autoencoder`, `temporal_upsampler` or `spatial_upsampler`.
+        shapes: shapes under our names.
+        metadata: the file's header metadata; an original header's `config` settles what shapes cannot tell.
+
+    Raises:
+        UnsupportedConfigError: the header asks for something that is not implemented, or shapes that fit no network.
+    """
+    header = header_config(metadata)
+    key = {"transformer": "transformer", "autoencoder": "vae"}.get(part, "")
+    values = header.get(key, {})
+    if not isinstance(values, dict):
+        raise UnsupportedConfigError(f"{key} in the header's config is not an object")
+    for name, wanted in HEADER_VALUES.get(key, {}).items():
+        if name in values and values[name] != wanted:
+            raise UnsupportedConfigError(f"{name} = {values[name]!r} is not implemented; this code has {wanted!r}")
+    try:
+        if part == "transformer":
+            return _transformer_config(shapes, values)
+        if part == "autoencoder":
+            return _autoencoder_config(shapes, values)
+        return _upsampler_config(shapes)
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise UnsupportedConfigError(f"the {part} lacks tensors that tell its shape ({error})") from error
+
+
+def upsampler_part(shapes: Mapping[str, Shape]) -> str:
+    """`temporal_upsampler` or `spatial_upsampler`, by the shape of the resampling convolution."""
+    weight = shapes.get("upsampler.0.weight", ())
+    return "temporal_upsampler" if len(weight) == 5 and weight[0] == 2 * weight[1] else "spatial_upsampler"
+
+
+def _transformer_config(shapes: Mapping[str, Shape], header: Mapping[str, Any]) -> dict[str, Any]:
+    width, channels = shapes["proj_in.weight"][:2]
+    heads = header.get("num_attention_heads", 32)
+    if not isinstance(heads, int) or heads < 1 or width % heads:
+        raise UnsupportedConfigError(f"num_attention_heads = {heads!r} does not divide the width {width}")
+    return {
+        "_class_name": "LTXVideoTransformer3DModel",
+        "in_channels": channels,
+        "out_channels": shapes["proj_out.weight"][0],
+        "num_attention_heads": heads,
+        "attention_head_dim": width // heads,
+        "cross_attention_dim": shapes["transformer_blocks.0.attn2.to_k.weight"][1],
+        "num_layers": header.get("num_layers", _count(shapes, "transformer_blocks")),
+        "norm_eps": header.get("norm_eps", 1e-6),
+        "caption_channels": shapes["caption_projection.linear_1.weight"][1],
+        "attention_bias": "transformer_blocks.0.attn1.to_q.bias" in shapes,
+        "attention_out_bias": "transformer_blocks.0.attn1.to_out.0.bias" in shapes,
+    }
+
+
+def _upsampler_config(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    initial = shapes["initial_conv.weight"]
+    if "upsampler.0.weight" not in shapes:
+        raise UnsupportedConfigError("this latent upsampler resamples by a fraction, which is not implemented")
+    weight = shapes["upsampler.0.weight"]
+    growth = weight[0] // weight[1]
+    return {
+        "_class_name": "LTXLatentUpsamplerModel",
+        "in_channels": initial[1],
+        "mid_channels": initial[0],
+        "num_blocks_per_stage": _count(shapes, "res_blocks"),
+        "dims": len(initial) - 2,
+        "spatial_upsample": growth >= 4,
+        "temporal_upsample": len(weight) == 5 and growth in (2, 8),
+    }
+
+
+def _autoencoder_config(shapes: Mapping[str, Shape], header: Mapping[str, Any]) -> dict[str, Any]:
+    residual = None
+    for block in header.get("decoder_blocks", ()):
+        if block[0] == "compress_all":
+            residual = isinstance(block[1], dict) and bool(block[1].get("residual", False))
+    return {
+        "_class_name": "AutoencoderKLLTXVideo",
+        "latent_channels": shapes["decoder.conv_in.conv.weight"][1],
+        "patch_size": math.isqrt(shapes["encoder.conv_in.conv.weight"][1] // 3),
+        "timestep_conditioning": "decoder.timestep_scale_multiplier" in shapes,
+        "encoder_causal": True,
+        "decoder_causal": bool(header.get("causal_decoder", False)),
+        **_encoder_config(shapes),
+        **_decoder_config(shapes, residual),
+    }
+
+
+_DOWNSAMPLE_TYPES = {2: "temporal", 4: "spatial", 8: "spatiotemporal"}
+
+
+def _encoder_config(shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    blocks = [f"encoder.down_blocks.{index}" for index in range(_count(shapes, "encoder.down_blocks"))]
+    leaf = "downsamplers.0.conv.conv.weight"
+    scaled = [any(name.startswith(f"{block}.downsamplers.") for name in shapes) for block in blocks]
+    widening = any(f"{block}.{leaf}" in shapes for block in blocks)
+    widths, types = [shapes["encoder.conv_in.conv.weight"][0]], []
+    for index, block in enumerate(blocks):
+        if widening:
+            widths.append(_input_width(shapes, blocks[index + 1 :], "encoder.mid_block", "encoder.conv_out"))
+            growth = widths[-1] // shapes[f"{block}.{leaf}"][0] if scaled[index] else 8
+            if growth not in _DOWNSAMPLE_TYPES:
+                raise UnsupportedConfigError(f"{block} squeezes {growth} cells into one, which is not implemented")
+            types.append(_DOWNSAMPLE_TYPES[growth])
+        elif index + 1 < len(blocks):
+            widths.append(shapes.get(f"{block}.conv_out.conv2.conv.weight", (widths[-1],))[0])
+    return {
+        "block_out_channels": widths,
+        "down_block_types": ["LTXVideo095DownBlock3D" if widening else "LTXVideoDownBlock3D"] * len(blocks),
+        "layers_per_block": [_count(shapes, f"{block}.resnets") for block in (*blocks, "encoder.mid_block")],
+        "spatio_temporal_scaling": scaled,
+        "downsample_type": types or ["conv"] * len(blocks),
+    }
+
+
+def _input_width(shapes: Mapping[str, Shape], blocks: Sequence[str], middle: str, last: str) -> int:
+    """Channels that enter the next block: those of its first convolution, whichever that is."""
+    for block in (*blocks[:1], middle):
+        for leaf in ("resnets.0.conv1.conv.weight", "downsamplers.0.conv.conv.weight"):
+            if f"{block}.{leaf}" in shapes:
+                return shapes[f"{block}.{leaf}"][1]
+    return shapes[f"{last}.conv.weight"][1]
+
+
+def _decoder_config(shapes: Mapping[str, Shape], residual: bool | None) -> dict[str, Any]:
+    """The decoder's lists; a diffusers config counts them from the pixels, the blocks from the latents."""
+    blocks = [f"decoder.up_blocks.{index}" for index in range(_count(shapes, "decoder.up_blocks"))]
+    width = shapes["decoder.conv_in.conv.weight"][0]
+    widths, factors, scaled = [], [], []
+    for block in blocks:
+        weight = shapes.get(f"{block}.upsamplers.0.conv.conv.weight")
+        width = shapes.get(f"{block}.conv_in.conv2.conv.weight", (width,))[0]
+        factor = 1 if weight is None else weight[1] * 8 // weight[0]
+        widths.append(width)
+        factors.append(factor)
+        scaled.append(weight is not None)
+        width //= factor
+    walk = ("decoder.mid_block", *blocks)
+    return {
+        "decoder_block_out_channels": widths[::-1],
+        "decoder_layers_per_block": [_count(shapes, f"{block}.resnets") for block in walk][::-1],
+        "decoder_spatio_temporal_scaling": scaled[::-1],
+        "decoder_inject_noise": [f"{block}.resnets.0.per_channel_scale1" in shapes for block in walk][::-1],
+        "upsample_residual": [(factor > 1 if residual is None else residual) for factor in factors][::-1],
+        "upsample_factor": factors[::-1],
+    }
+
+
+def _version(names: Iterable[str]) -> str:
+    known = set(names)
+    if any(name.startswith("encoder.") and name.endswith("downsamplers.0.conv.conv.weight") for name in known):
+        return "0.9.5"
+    return "0.9.1" if "decoder.timestep_scale_multiplier" in known else "0.9.0"
+
+
+def _under(shapes: Mapping[str, Shape], prefix: str) -> dict[str, str]:
+    return {name[len(prefix) :]: name for name in shapes if name.startswith(prefix)}
+
+
+def _renamed(names: Mapping[str, str], keymap: KeyMap) -> dict[str, str]:
+    return {ours: file for name, file in names.items() if (ours := keymap.ours(name)) is not None}
+
+
+def _count(shapes: Iterable[str], path: str) -> int:
+    """How many numbered children `path` has, by the highest number."""
+    start = f"{path}."
+    numbers = {name[len(start) :].partition(".")[0] for name in shapes if name.startswith(start)}
+    return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1
+
+
+def _swapped(rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple((ours, original) for original, ours in rows)
+
+
+def _replace(name: str, row: Row) -> str | None:
+    """`name` with the row's path exchanged, where it stands as whole segments; None where it does not."""
+    old, new = row[0].lstrip("^"), row[1].lstrip("^")
+    if row[0].startswith("^"):
+        return new + name[len(old) :] if name == old or name.startswith(f"{old}.") else None
+    whole = f".{name}."
+    return whole.replace(f".{old}.", f".{new}.", 1)[1:-1] if f".{old}." in whole else None

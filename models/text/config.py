@@ -1,0 +1,103 @@
+"""The shape of a T5 encoder as a frozen record, from a `config.json` or from the shapes of a bare weight file.
+
+Knows no tensors: importing it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import UnsupportedConfigError
+
+Shape = tuple[int, ...]
+
+UNUSED = ("decoder.", "lm_head.")
+"""Tensors of a whole T5 that its encoder alone does not have."""
+EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
+"""The two names that files give to the one table of token embeddings; ours is the first."""
+
+_FIRST = "encoder.block.0.layer.0.SelfAttention"
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig:
+    """A T5 encoder; the defaults are T5 v1.1 XXL. Field names are those of transformers' `T5Config`."""
+
+    vocab_size: int = 32128
+    d_model: int = 4096
+    d_kv: int = 64
+    d_ff: int = 10240
+    num_layers: int = 24
+    num_heads: int = 64
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    feed_forward_proj: str = "gated-gelu"
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "feed_forward_proj":
+                if value not in ("relu", "gated-gelu"):
+                    raise UnsupportedConfigError(f"feed_forward_proj = {value!r} is not implemented")
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+                raise UnsupportedConfigError(f"{each.name} must be a number above zero, not {value!r}")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TextEncoderConfig:
+        """The record of a parsed `config.json`; what only concerns generation and training is ignored.
+
+        Raises:
+            UnsupportedConfigError: another kind of model, or a value that is not implemented.
+        """
+        kind = data.get("model_type", "t5")
+        if kind != "t5":
+            raise UnsupportedConfigError(f"model_type is {kind!r}; the text encoder of this family is 't5'")
+        if "d_model" not in data:
+            raise UnsupportedConfigError("d_model is missing, so this is no T5 configuration")
+        # Older files say only `relu` or nothing; transformers' own defaults are the small T5's.
+        plain = {"vocab_size": 32128, "d_ff": 2048, "num_layers": 6, "num_heads": 8, "feed_forward_proj": "relu"}
+        known = {each.name for each in fields(cls)}
+        return cls(**{**plain, **{key: value for key, value in data.items() if key in known}})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as transformers writes it."""
+        return {"architectures": ["T5EncoderModel"], "model_type": "t5", **asdict(self)}
+
+
+def encoder_names(shapes: Mapping[str, Shape]) -> dict[str, str] | None:
+    """Our name → name in the file for the tensors of a T5 encoder; None when the file holds none."""
+    if f"{_FIRST}.q.weight" not in shapes:
+        return None
+    names = {name: name for name in shapes if not name.startswith(UNUSED)}
+    stored = [name for name in EMBEDDINGS if name in names]
+    for name in stored:
+        del names[name]
+    return {EMBEDDINGS[0]: stored[0], **names} if stored else names
+
+
+def shapes_config(shapes: Mapping[str, Shape]) -> TextEncoderConfig:
+    """The configuration that the shapes of a bare weight file imply, under our names.
+
+    Raises:
+        UnsupportedConfigError: a tensor that settles it is missing.
+    """
+    start = "encoder.block."
+    try:
+        buckets, heads = shapes[f"{_FIRST}.relative_attention_bias.weight"]
+        gated = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in shapes
+        leaf = "wi_0" if gated else "wi"
+        return TextEncoderConfig(
+            vocab_size=shapes[EMBEDDINGS[0]][0],
+            d_model=shapes[EMBEDDINGS[0]][1],
+            d_kv=shapes[f"{_FIRST}.q.weight"][0] // heads,
+            d_ff=shapes[f"encoder.block.0.layer.1.DenseReluDense.{leaf}.weight"][0],
+            num_layers=1 + max(int(name[len(start) :].split(".")[0]) for name in shapes if name.startswith(start)),
+            num_heads=heads,
+            relative_attention_num_buckets=buckets,
+            feed_forward_proj="gated-gelu" if gated else "relu",
+        )
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise UnsupportedConfigError(f"the text encoder lacks tensors that tell its shape ({error})") from error
