@@ -1,0 +1,133 @@
+"""The recipe inside a finished file, written and read back.
+
+It is the comment tag of a video, the comment block of a GIF, the `recipe.json` of a folder of frames. Knows
+JSON objects and bytes, and not what a recipe means.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import UsageError
+from .ffmpeg import CLOSED, file_url, run_unchecked
+
+SIDECAR = "recipe.json"
+_COMMENT = re.compile(r"^comment=((?:\\.|[^\\\n])*)", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+_GIF_BLOCK = 255
+
+
+def to_text(metadata: Mapping[str, Any]) -> str:
+    """One line of JSON; characters as they are, unless they cannot be written as UTF-8."""
+    text = json.dumps(metadata, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        text = json.dumps(metadata, ensure_ascii=True)
+    return text
+
+
+def from_text(text: str) -> dict[str, Any] | None:
+    """The JSON object that a comment holds; None where it holds something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def ffmetadata(comment: str) -> str:
+    """The text of an ffmetadata file with one tag."""
+    escaped = re.sub(r"([=;#\\\n])", r"\\\1", comment)
+    return f";FFMETADATA1\ncomment={escaped}\n"
+
+
+def parse_ffmetadata(text: str) -> str | None:
+    """The comment of an ffmetadata listing, None where there is none."""
+    found = _COMMENT.search(text)
+    return None if found is None else re.sub(r"\\(.)", r"\1", found.group(1), flags=re.DOTALL)
+
+
+def append_gif_comment(path: Path, comment: str) -> None:
+    """Puts a comment block before the end mark of a GIF, which has no other place for words."""
+    data = comment.encode("utf-8", "replace")
+    blocks = (data[i : i + _GIF_BLOCK] for i in range(0, len(data), _GIF_BLOCK))
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        assert file.read(1) == b";", "a GIF ends in a semicolon"
+        file.seek(-1, os.SEEK_END)
+        file.write(b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0;")
+
+
+def gif_comment(file: BinaryIO) -> str | None:
+    """The last comment of a GIF that is a JSON object, else the last comment, else None, on damage too."""
+    header = file.read(13)
+    if len(header) < 13 or header[:3] != b"GIF":
+        return None
+    if header[10] & 0x80:
+        file.seek(3 << ((header[10] & 7) + 1), os.SEEK_CUR)
+    comments: list[str] = []
+    while (mark := file.read(1)) in (b"!", b","):
+        if mark == b"!":
+            label = file.read(1)
+            data = _sub_blocks(file, keep=label == b"\xfe")
+            if label == b"\xfe":
+                comments.append(data.decode("utf-8", "replace"))
+            continue
+        picture = file.read(9)
+        if len(picture) == 9 and picture[8] & 0x80:
+            file.seek(3 << ((picture[8] & 7) + 1), os.SEEK_CUR)
+        file.seek(1, os.SEEK_CUR)
+        _sub_blocks(file, keep=False)
+    recipes = [comment for comment in comments if from_text(comment) is not None] or comments
+    return recipes[-1] if recipes else None
+
+
+def _sub_blocks(file: BinaryIO, *, keep: bool) -> bytes:
+    kept = bytearray()
+    while (size := file.read(1)) not in (b"", b"\0"):
+        if keep:
+            kept += file.read(size[0])
+        else:
+            file.seek(size[0], os.SEEK_CUR)
+    return bytes(kept)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What `write_clip` was given as `metadata`, from a video, a GIF or a folder of frames.
+
+    Returns:
+        The JSON object, or None where the file carries none.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise UsageError(f"{place} does not exist; check the path")
+    if place.is_dir():
+        sidecar = read_sidecar(place)
+        recipe = None if sidecar is None else sidecar.get("recipe")
+        return recipe if isinstance(recipe, dict) else None
+    with place.open("rb") as file:
+        if file.read(3) == b"GIF":
+            file.seek(0)
+            comment = gif_comment(file)
+            return None if comment is None else from_text(comment)
+    listing = run_unchecked(
+        ["-loglevel", "error", *CLOSED, "-i", file_url(place), "-f", "ffmetadata", "pipe:1"],
+    )
+    comment = parse_ffmetadata(listing.stdout.decode("utf-8", "replace"))
+    return None if comment is None else from_text(comment)
+
+
+def read_sidecar(folder: Path) -> dict[str, Any] | None:
+    """The `recipe.json` of a folder of frames; None where it is missing or is no JSON object."""
+    try:
+        return from_text((folder / SIDECAR).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
