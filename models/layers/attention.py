@@ -10,23 +10,21 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Rope = tuple[Tensor, Tensor]
 KeysValues = tuple[Tensor, Tensor]
 
 
-def apply_rotary(x: Tensor, rope: Rope) -> Tensor:
-    """Rotate neighbouring pairs of channels.
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotate neighbouring pairs of channels, each a point in the complex plane; done in float32.
 
     Args:
         x: `(B, L, D)`.
-        rope: cosines and sines `(L, D / 2)` or `(B, L, D / 2)` in float32, in which the rotation is done.
+        rotation: complex `(L, D / 2)` or `(B, L, D / 2)`, cosine and sine of each pair's angle.
 
     Returns:
         `(B, L, D)` in the dtype of `x`.
     """
-    cos, sin = rope
-    even, odd = x[..., 0::2], x[..., 1::2]
-    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(rearrange(x.float(), "B L (D pair) -> B L D pair", pair=2))
+    return rearrange(torch.view_as_real(pairs * rotation), "B L D pair -> B L (D pair)").to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -57,31 +55,31 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(context_dim, dim, bias=bias)
         self.to_out = nn.ModuleList([nn.Linear(dim, dim, bias=out_bias)])
 
-    def keys_values(self, context: Tensor, rope: Rope | None = None) -> KeysValues:
+    def keys_values(self, context: Tensor, rotation: Tensor | None = None) -> KeysValues:
         """Context `(B, L, D')` → keys and values, each `(B, H, L, D / H)`."""
         keys = self.norm_k(self.to_k(context))
-        if rope is not None:
-            keys = apply_rotary(keys, rope)
+        if rotation is not None:
+            keys = rotate(keys, rotation)
         return self._split(keys), self._split(self.to_v(context))
 
     def forward(
         self,
         x: Tensor,
         keys_values: KeysValues | None = None,
-        rope: Rope | None = None,
+        rotation: Tensor | None = None,
         bias: Tensor | None = None,
     ) -> Tensor:
         """`(B, L, D)` → `(B, L, D)`.
 
         Args:
             keys_values: of another sequence, as `keys_values` made them; by default `x` attends to itself.
-            rope: rotates the queries, and the keys where they are made here.
+            rotation: of the queries, and of the keys where they are made here.
             bias: added to the scores, broadcastable to `(B, H, L, keys)`.
         """
         queries = self.norm_q(self.to_q(x))
-        if rope is not None:
-            queries = apply_rotary(queries, rope)
-        keys, values = keys_values or self.keys_values(x, rope)
+        if rotation is not None:
+            queries = rotate(queries, rotation)
+        keys, values = keys_values or self.keys_values(x, rotation)
         y = F.scaled_dot_product_attention(self._split(queries), keys, values, attn_mask=bias)
         return self.to_out[0](rearrange(y, "B H L D -> B L (H D)"))
 

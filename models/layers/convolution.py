@@ -109,15 +109,26 @@ class TemporalConv3d(nn.Module):
 
 
 def space_to_depth(x: Tensor, stride: Triple) -> Tensor:
-    """`(B, C, T p, H q, W r)` → `(B, C p q r, T, H, W)`, channels outermost, then time, row, column."""
+    """`(B, C, T p, H q, W r)` → `(B, C p q r, T, H, W)`, channels outermost, then time, row, column.
+
+    The memory format is kept, here and below: channels last stays channels last.
+    """
     p, q, r = stride
+    if _channels_last(x):
+        return rearrange(x, "B C (T p) (H q) (W r) -> B T H W (C p q r)", p=p, q=q, r=r).movedim(-1, 1)
     return rearrange(x, "B C (T p) (H q) (W r) -> B (C p q r) T H W", p=p, q=q, r=r)
 
 
 def depth_to_space(x: Tensor, stride: Triple) -> Tensor:
     """`(B, C p q r, T, H, W)` → `(B, C, T p, H q, W r)`: undoes `space_to_depth`."""
     p, q, r = stride
+    if _channels_last(x):
+        return rearrange(x, "B (C p q r) T H W -> B (T p) (H q) (W r) C", p=p, q=q, r=r).movedim(-1, 1)
     return rearrange(x, "B (C p q r) T H W -> B C (T p) (H q) (W r)", p=p, q=q, r=r)
+
+
+def _channels_last(x: Tensor) -> bool:
+    return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def patchify(x: Tensor, size: int) -> Tensor:

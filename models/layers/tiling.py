@@ -44,10 +44,7 @@ class Tiling:
     def split(self, x: Tensor) -> list[list[Tensor]]:
         """`(B, C, T, H, W)` → rows of tiles, views of `x`; those at the far edges may be smaller."""
         return [
-            [
-                x[..., top : top + self.size, left : left + self.size]
-                for left in range(0, x.shape[-1], self.stride)
-            ]
+            [x[..., top : top + self.size, left : left + self.size] for left in range(0, x.shape[-1], self.stride)]
             for top in range(0, x.shape[-2], self.stride)
         ]
 
@@ -64,9 +61,7 @@ class Tiling:
                 line.append(tile)
             faded.append(line)
         size = self.stride
-        return torch.cat(
-            [torch.cat([tile[..., :size, :size] for tile in line], dim=4) for line in faded], dim=3
-        )
+        return torch.cat([torch.cat([tile[..., :size, :size] for tile in line], dim=4) for line in faded], dim=3)
 
 
 def _fade(before: Tensor, after: Tensor, extent: int, axis: int) -> Tensor:

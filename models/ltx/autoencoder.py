@@ -157,9 +157,7 @@ class DownBlock(nn.Module):
         super().__init__()
         causal, eps = config.encoder_causal, config.resnet_norm_eps
         layers = config.layers_per_block[index]
-        self.resnets = nn.ModuleList(
-            ResidualBlock(inputs, inputs, causal=causal, eps=eps) for _ in range(layers)
-        )
+        self.resnets = nn.ModuleList(ResidualBlock(inputs, inputs, causal=causal, eps=eps) for _ in range(layers))
         self.downsamplers: nn.ModuleList | None = None
         if config.spatio_temporal_scaling[index]:
             stride = config.down_strides[index]
@@ -196,8 +194,7 @@ class MidBlock(nn.Module):
         super().__init__()
         self.time_embedder = TimestepEmbedder(4 * channels) if timed else None
         self.resnets = nn.ModuleList(
-            ResidualBlock(channels, channels, causal=causal, eps=eps, noisy=noisy, timed=timed)
-            for _ in range(layers)
+            ResidualBlock(channels, channels, causal=causal, eps=eps, noisy=noisy, timed=timed) for _ in range(layers)
         )
 
     def forward(
@@ -274,9 +271,7 @@ class Encoder(nn.Module):
             DownBlock(widths[index], widths[min(index + 1, len(widths) - 1)], config, index)
             for index in range(config.downs)
         )
-        self.mid_block = MidBlock(
-            widths[-1], config.layers_per_block[-1], causal=causal, eps=config.resnet_norm_eps
-        )
+        self.mid_block = MidBlock(widths[-1], config.layers_per_block[-1], causal=causal, eps=config.resnet_norm_eps)
         self.conv_out = TemporalConv3d(widths[-1], config.latent_channels + 1, causal=causal)
 
     def forward(self, video: Tensor) -> Tensor:

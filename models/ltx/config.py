@@ -49,9 +49,7 @@ def _read(key: str, value: Any, kind: Any) -> Any:
 
 def _require(key: str, value: Any, *allowed: Any) -> None:
     if value not in allowed:
-        raise UnsupportedConfigError(
-            f"{key} = {value!r} is not implemented; allowed: {', '.join(map(repr, allowed))}"
-        )
+        raise UnsupportedConfigError(f"{key} = {value!r} is not implemented; allowed: {', '.join(map(repr, allowed))}")
 
 
 def _positive(**values: int | float) -> None:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ShapeError
-from ..layers.attention import Attention, FeedForward, KeysValues, Rope
+from ..layers.attention import Attention, FeedForward, KeysValues
 from ..layers.modulation import AdaptiveNorm, FeedForwardEmbedding, modulate
 from ..shapes import Compression, LatentShape
 from .config import TransformerConfig
 
+Rope = tuple[Tensor, Tensor]
 Velocity = Callable[[Tensor, "Tensor | float"], Tensor]
 
 THETA = 10000.0
@@ -103,11 +104,11 @@ class Block(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
 
     def forward(
-        self, x: Tensor, modulation: Tensor, rope: Rope, text: KeysValues, text_bias: Tensor | None
+        self, x: Tensor, modulation: Tensor, rotation: Tensor, text: KeysValues, text_bias: Tensor | None
     ) -> Tensor:
         """`(B, S, D)` and modulation `(B, 1 or S, 6, D)` → `(B, S, D)`."""
         shift, scale, gate, shift_ff, scale_ff, gate_ff = (self.scale_shift_table + modulation).unbind(2)
-        x = torch.addcmul(x, gate, self.attn1(modulate(self._norm(x), shift, scale), rope=rope))
+        x = torch.addcmul(x, gate, self.attn1(modulate(self._norm(x), shift, scale), rotation=rotation))
         x = x + self.attn2(x, text, bias=text_bias)
         return torch.addcmul(x, gate_ff, self.ff(modulate(self._norm(x), shift_ff, scale_ff)))
 
@@ -129,9 +130,7 @@ class Transformer(nn.Module):
         self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.proj_out = nn.Linear(dim, config.out_channels)
 
-    def forward(
-        self, tokens: Tensor, sigmas: Tensor, context: Tensor, mask: Tensor | None, rope: Rope
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, sigmas: Tensor, context: Tensor, mask: Tensor | None, rope: Rope) -> Tensor:
         """Velocity of tokens in any order.
 
         Args:
@@ -144,7 +143,7 @@ class Transformer(nn.Module):
         Returns:
             `(B, S, Cout)`.
         """
-        return self._velocity(tokens, sigmas, self.read(context, mask), rope)
+        return self._velocity(tokens, sigmas, self.read(context, mask), torch.complex(*rope))
 
     def read(self, context: Tensor, mask: Tensor | None) -> Text:
         """Text features `(B, L, Dc)` and their mask → what the blocks attend to, the same at every step."""
@@ -188,7 +187,7 @@ class Transformer(nn.Module):
             )
         weight = self.proj_in.weight
         coordinates = video_coordinates(shape, fps, compression, causal_time)
-        rope = rotary_table(coordinates, self.config.dim, device=weight.device)
+        rotation = torch.complex(*rotary_table(coordinates, self.config.dim, device=weight.device))
         text = self.read(context, mask)
         constant = None if maps is None else rearrange(maps.to(weight), "M T H W -> (T H W) M")
 
@@ -198,20 +197,20 @@ class Transformer(nn.Module):
             tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(weight.dtype)
             if constant is not None:
                 tokens = torch.cat((tokens, constant.expand(len(tokens), -1, -1)), dim=-1)
-            made = self._velocity(tokens, _levels(sigma, latents), text, rope)
+            made = self._velocity(tokens, _levels(sigma, latents), text, rotation)
             size = {"T": shape.frames, "H": shape.height, "W": shape.width}
             return rearrange(made, "B (T H W) C -> B C T H W", **size).to(latents.dtype)
 
         return velocity
 
-    def _velocity(self, tokens: Tensor, sigmas: Tensor, text: Text, rope: Rope) -> Tensor:
+    def _velocity(self, tokens: Tensor, sigmas: Tensor, text: Text, rotation: Tensor) -> Tensor:
         batch = tokens.shape[0]
         levels = sigmas[:, None] if sigmas.ndim == 1 else sigmas
         modulation, embedding = self.time_embed(TIMESTEPS * levels.float())
         x = self.proj_in(tokens)
         for block, (keys, values) in zip(self.transformer_blocks, text.keys_values, strict=True):
             pair = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
-            x = block(x, modulation, rope, pair, text.bias)
+            x = block(x, modulation, rotation, pair, text.bias)
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(2)
         return self.proj_out(modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale))
 

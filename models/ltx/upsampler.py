@@ -49,9 +49,7 @@ class Upsampler(nn.Module):
         unfolding = nn.Conv3d if config.temporal_upsample else nn.Conv2d
         self.initial_conv = convolution(config.in_channels, width, 3, padding=1)
         self.initial_norm = nn.GroupNorm(GROUPS, width)
-        before, after = (
-            nn.ModuleList(ResidualBlock(width, convolution) for _ in range(layers)) for _ in range(2)
-        )
+        before, after = (nn.ModuleList(ResidualBlock(width, convolution) for _ in range(layers)) for _ in range(2))
         self.res_blocks = before
         unfolded = width * self.time * self.space**2
         self.upsampler = nn.ModuleList([unfolding(width, unfolded, 3, padding=1)])
