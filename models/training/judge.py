@@ -1,7 +1,7 @@
 """What does a clip show? A verdict from pixels alone, by measuring instead of learning.
 
-The backdrop is fitted first, what differs from it is the object, and the object's track, size and outline give the
-rest. Made for the blurred and slightly wrong colours of a small generative model. Knows no prompts and no networks.
+The backdrop is fitted first, what differs from it is the object, and the object's track, size and outline give
+the rest. Made for the blurred, slightly wrong colours of a small generative model. Knows no prompts, no networks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .world import COLOURS, SHAPES, SIZES, Scene
 
 _SIDE, _FRAMES = 64, 17  # a clip is looked at in this size and no finer
 _RADII, _ANGLES = 18, 72
+_LIGHTNESS = (0.3, 0.59, 0.11)
 _REACH = 1.3  # polar samples go this far, in radii of the object
 _SPINS = (0.5, 0.75, 1.0, 1.25, -0.5, -0.75, -1.0, -1.25)  # turns over the clip
 
@@ -46,11 +47,11 @@ class _Backdrop:
 
 @dataclass(frozen=True)
 class _Track:
-    """The object in the frames that show it: times (N,), centres (N, 2) and areas (N,) in squared half-sides."""
+    """The object in the frames that show it; lengths in half-sides."""
 
-    times: Tensor
-    centres: Tensor
-    areas: Tensor
+    times: Tensor  # (N,)
+    centres: Tensor  # (N, 2)
+    areas: Tensor  # (N,)
     coverage: Tensor  # (N, H, W)
 
 
@@ -64,9 +65,8 @@ def judge(clip: Tensor) -> Verdict:
         the verdict; its object's attributes are None when nothing stands out from the backdrop.
     """
     video = _reduce(clip)
-    median = video.median(1).values
     y, x = _grid(*video.shape[-2:])
-    backdrop = _find_backdrop(video, median, y, x)
+    backdrop = _find_backdrop(video, y, x)
     found = _find_object(video, backdrop)
     track = _follow(found[1], y, x) if found else None
     if found is None or track is None:
@@ -109,9 +109,6 @@ def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
     return y[:, None], x[None, :]
 
 
-# Colours ---------------------------------------------------------------------------------------------------------
-
-
 def _perceptual(rgb: Tensor) -> Tensor:
     """sRGB `(..., 3)` in [0, 1] to OKLab, hue and saturation counting double. Source: Ottosson 2020."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -146,60 +143,69 @@ def _colour_name(index: Tensor) -> str:
     return tuple(COLOURS)[int(index)]
 
 
-# The backdrop ------------------------------------------------------------------------------------------------------
-
-
-def _find_backdrop(video: Tensor, median: Tensor, y: Tensor, x: Tensor) -> _Backdrop:
+def _find_backdrop(video: Tensor, y: Tensor, x: Tensor) -> _Backdrop:
     """The kind, colour and picture of the backdrop; the geometry of patterns is that of `render.py`."""
     height, width = y.shape[0], x.shape[1]
     pixels = video[:, :: max(1, video.shape[1] // 6)].transpose(0, 1)[..., ::2, ::2]  # (t, 3, h, w)
-    middle = pixels.transpose(0, 1).flatten(1).median(1).values
-    flat = torch.zeros(height, width, dtype=torch.bool)
-    stars = _stars(median, middle)
-    if stars is not None:
-        colour = (_perceptual(_night_tones()) - _perceptual(middle)).square().sum(-1).argmin()
-        image = torch.where(stars, median, middle[:, None, None])
-        return _Backdrop("stars", _colour_name(colour), torch.stack([middle, middle]), image, flat)
     columns, rows = (2 * x).floor() % 2, (2 * y).floor() % 2
     shares = {
+        "plain": torch.zeros(height, width),
         "gradient": ((y + 1) / 2).clamp(0, 1).expand(height, width),
         "stripes": columns.expand(height, width),
         "checkerboard": (columns + rows) % 2,
     }
-    kind, best, tones = "plain", 0.15, torch.stack([middle, middle])
+    middle = _median_colour(pixels.transpose(0, 1).flatten(1))
+    kind, tones, least = "plain", torch.stack([middle, middle]), math.inf
     for name, share in shares.items():
-        first, second = _two_tones(pixels, share[::2, ::2], graded=name == "gradient")
-        difference = (first - second).norm()
-        contrast = float(difference / torch.maximum(first.norm(), second.norm()))
-        if contrast > best and difference > 0.06:
-            kind, best, tones = name, contrast, torch.stack([first, second])
+        pair = tones if name == "plain" else _two_tones(pixels, share[::2, ::2], graded=name == "gradient")
+        difference = (pair[0] - pair[1]).norm()
+        contrast = difference / pair.norm(dim=1).max().clamp(min=0.05)
+        if name != "plain" and (contrast < 0.15 or difference < 0.06):
+            continue
+        miss = float((pixels - _paint(pair, share[::2, ::2])).square().sum(1).sqrt().clamp(max=0.25).mean())
+        if miss < least:
+            kind, tones, least = name, pair, miss
+    stars = _stars(video, middle) if kind == "plain" else None
+    if stars is not None:
+        colour = (_perceptual(_night_tones()) - _perceptual(middle)).square().sum(-1).argmin()
+        image = torch.where(stars, video.median(1).values, middle[:, None, None])
+        return _Backdrop("stars", _colour_name(colour), tones, image, torch.zeros_like(stars))
     second_tones = _palette() if kind == "plain" else _second_tones()
     expected = torch.stack([_perceptual(_palette()), _perceptual(second_tones)], 1)
     colour = (expected - _perceptual(tones)).square().sum((1, 2)).argmin()
-    share = shares.get(kind, torch.zeros(height, width))
-    image = tones[0][:, None, None] + (tones[1] - tones[0])[:, None, None] * share
-    edges = flat
+    edges = torch.zeros(height, width, dtype=torch.bool)
     if kind in ("stripes", "checkerboard"):
-        edges = _dilate(share, 5) - (1 - _dilate(1 - share, 5)) > 0
-    return _Backdrop(kind, _colour_name(colour), tones, image, edges)
+        edges = _dilate(shares[kind], 5) - (1 - _dilate(1 - shares[kind], 5)) > 0
+    return _Backdrop(kind, _colour_name(colour), tones, _paint(tones, shares[kind]), edges)
 
 
-def _two_tones(pixels: Tensor, share: Tensor, *, graded: bool) -> tuple[Tensor, Tensor]:
-    """Robust colours where `share` is 0 and 1, of pixels `(t, 3, h, w)`."""
+def _paint(tones: Tensor, share: Tensor) -> Tensor:
+    """The picture `(3, H, W)` of two tones mixed by `share`."""
+    return tones[0][:, None, None] + (tones[1] - tones[0])[:, None, None] * share
+
+
+def _median_colour(pixels: Tensor) -> Tensor:
+    """Channel by channel the median of pixels `(3, N)`."""
+    return pixels.median(1).values
+
+
+def _two_tones(pixels: Tensor, share: Tensor, *, graded: bool) -> Tensor:
+    """Robust colours `(2, 3)` where `share` is 0 and 1, of pixels `(t, 3, h, w)`."""
     lower, upper = (0.25, 0.75) if graded else (0.5, 0.5)
-    low = pixels[..., share < lower].transpose(0, 1).flatten(1).median(1).values
-    high = pixels[..., share > upper].transpose(0, 1).flatten(1).median(1).values
+    low = _median_colour(pixels[..., share < lower].transpose(0, 1).flatten(1))
+    high = _median_colour(pixels[..., share > upper].transpose(0, 1).flatten(1))
     if graded:  # the medians lie in the middle of the outer quarters
         centre, half = (low + high) / 2, (high - low) / 2 / 0.75
-        return centre - half, centre + half
-    return low, high
+        return torch.stack([centre - half, centre + half])
+    return torch.stack([low, high])
 
 
-def _stars(median: Tensor, middle: Tensor) -> Tensor | None:
-    """Where small bright spots stand, `(H, W)` bool, when there are enough of them for a sky."""
-    weights = median.new_tensor([0.3, 0.59, 0.11])
-    bright = torch.einsum("chw,c->hw", median - middle[:, None, None], weights) > 0.12
-    if not 0.002 < bright.float().mean() < 0.35:
+def _stars(video: Tensor, middle: Tensor) -> Tensor | None:
+    """Where small bright spots stand still, `(H, W)` bool, when there are enough of them for a sky."""
+    lightness = torch.einsum("cthw,c->thw", video - middle[:, None, None, None], video.new_tensor(_LIGHTNESS))
+    lasting = lightness.kthvalue(1 + lightness.shape[0] // 4, 0).values
+    bright = lasting > 0.12
+    if not 0.002 < float(bright.float().mean()) < 0.35:
         return None
     labels = _components(bright)
     sizes = torch.bincount(labels.flatten())
@@ -207,7 +213,7 @@ def _stars(median: Tensor, middle: Tensor) -> Tensor | None:
     small = (sizes >= 2) & (sizes <= 40)
     if int(small.sum()) < 6:
         return None
-    return _dilate(small[labels].float(), 3) > 0
+    return _dilate(small[labels].float(), 5) > 0
 
 
 def _components(mask: Tensor) -> Tensor:
@@ -226,39 +232,53 @@ def _dilate(image: Tensor, size: int) -> Tensor:
     return F.max_pool2d(flat, size, 1, size // 2).view(image.shape)
 
 
-# The object --------------------------------------------------------------------------------------------------------
-
-
 def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | None:
     """The object's colour name and its coverage `(T, H, W)` in [0, 1], or None."""
-    smooth = F.avg_pool2d(video.transpose(0, 1), 3, 1, 1, count_include_pad=False)  # (T, 3, H, W)
-    behind = _behind(smooth, backdrop)
-    away = (smooth - behind).norm(dim=1)  # (T, H, W)
+    frames = video.transpose(0, 1)
+    behind = _behind(frames, backdrop)
+    away = _length(_average(frames - behind))  # (T, H, W)
     outside = away > 0.11
     core = -_dilate(-away, 3) > 0.11
     chosen = core if core.float().mean() > 0.004 else outside
     if chosen.float().mean() < 0.003:
         return None
-    colours = video.transpose(0, 1).permute(0, 2, 3, 1)[chosen]  # (N, 3)
+    colours = frames.permute(0, 2, 3, 1)[chosen]  # (N, 3)
     distance = torch.cdist(_perceptual(colours), _perceptual(_palette()))
     distance[:, tuple(COLOURS).index(backdrop.colour)] = torch.inf
     nearest = distance.argmin(1)
     votes = torch.bincount(nearest, weights=away[chosen], minlength=len(COLOURS))
     winner = votes.argmax()
     colour = colours[nearest == winner].median(0).values
-    frames = video.transpose(0, 1)
-    behind = _behind(frames, backdrop)
     toward = colour[:, None, None] - behind
-    length = toward.square().sum(1, keepdim=True).clamp(min=0.01)
-    share = ((frames - behind) * toward).sum(1, keepdim=True) / length
-    rest = (frames - behind - share * toward).norm(dim=1)
-    coverage = share[:, 0].clamp(0, 1) * (rest < 0.35 * length[:, 0].sqrt() + 0.08)
-    near = F.avg_pool2d(coverage[:, None], 3, 1, 1)[:, 0] > 0.42
+    length = toward.square().sum(1)
+    share = ((frames - behind) * toward).sum(1) / length.clamp(min=0.01)
+    rest = _length(frames - behind - share[:, None] * toward)
+    coverage = share.clamp(0, 1) * (rest < 0.35 * length.sqrt() + 0.08)
+    blind = length < 0.05  # here the backdrop has the object's colour: ask the neighbours
+    if bool(blind.any()):
+        seen = _average((~blind).float(), 2)
+        coverage = torch.where(blind, _average(coverage * ~blind, 2) / seen.clamp(min=0.01), coverage)
+    near = _average(coverage) > 0.42
     return _colour_name(winner), coverage * _dilate(near.float(), 5)
 
 
+def _length(colours: Tensor) -> Tensor:
+    """Length `(T, H, W)` of colour vectors `(T, 3, H, W)`."""
+    return colours.square().sum(1).sqrt()
+
+
+def _average(image: Tensor, reach: int = 1) -> Tensor:
+    """Mean over a square neighbourhood of `(..., H, W)`; `reach` pixels to each side."""
+    size = 2 * reach + 1
+    flat = F.pad(image.reshape(-1, 1, *image.shape[-2:]), (reach, reach, reach, reach), mode="replicate")
+    height, width = image.shape[-2:]
+    rows = torch.stack([flat[..., k : k + height, :] for k in range(size)]).mean(0)
+    both = torch.stack([rows[..., k : k + width] for k in range(size)]).mean(0)
+    return both.view(image.shape)
+
+
 def _behind(frames: Tensor, backdrop: _Backdrop) -> Tensor:
-    """The backdrop `(T, 3, H, W)` as each frame shows it: at the edges of a pattern any mixture of its tones."""
+    """The backdrop `(T, 3, H, W)` in each frame; at the edges of a pattern any mixture of its tones."""
     still = backdrop.image.expand_as(frames)
     if not bool(backdrop.edges.any()):
         return still
@@ -288,11 +308,8 @@ def _follow(coverage: Tensor, y: Tensor, x: Tensor) -> _Track | None:
     return _Track(times[shown], centres[shown], areas[shown], coverage[shown])
 
 
-# Motion, outline and size --------------------------------------------------------------------------------------------
-
-
 def _fit(basis: Tensor, values: Tensor) -> tuple[float, float]:
-    """Least squares of `values` on a constant and `basis`: the factor of the basis, and the share explained."""
+    """Least squares of `values` on 1 and `basis`: the factor of the basis, and the share explained."""
     basis, values = basis - basis.mean(), values - values.mean()
     factor = (basis * values).sum() / basis.square().sum().clamp(min=1e-9)
     left = (values - factor * basis).square().sum()
