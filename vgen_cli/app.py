@@ -1,7 +1,7 @@
 """The application: which commands there are, and one table from every fault to a sentence and an exit code.
 
-A command's module is imported when that command is asked for, so that `vgen --help` stays quick. Knows no option
-of a command, and no model.
+A command's module is imported when that command is asked for, so that `vgen --help` stays quick. Knows no
+option of a command, and no model.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from models.errors import ModelError
 
 from . import __version__
 from .errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, VgenError
-from .help_page import Command, Group, examples
+from .help_page import examples
 from .recipe import near
+from .shell import Command, Group
 from .unfold import with_options
 
 
@@ -112,9 +113,7 @@ app = typer.Typer(
 def vgen(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version.", is_eager=True, callback=_version, show_default=False
-        ),
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_version, show_default=False),
     ] = False,
 ) -> None:
     """A video from a prompt, a still image or another video, in one command."""
@@ -194,7 +193,7 @@ def _usage_sentence(fault: Any) -> tuple[str, int]:
     kind = type(fault).__name__
     if kind == "NoSuchOption":
         known = [option for param in context.command.params for option in param.opts] if context else []
-        hint = near(name, tuple(option for option in known if option.startswith("--")))
+        hint = near(name, ("--help", *(option for option in known if option.startswith("--"))))
         sentence = f"there is no option {name}; {hint}{way_out}"
     elif kind == "BadOptionUsage":
         what = "takes no value" if "not take a value" in fault.format_message() else "needs a value"
@@ -251,8 +250,8 @@ def _prepare(environment: MutableMapping[str, str], debug: bool) -> None:
 def _stop_signals() -> Iterator[Callable[[], bool]]:
     """Ctrl-C, a termination and a hang-up raise KeyboardInterrupt once, so that every `finally` runs.
 
-    Signals of the next two seconds are ignored, a hasty second Ctrl-C among them; a later one ends the process at
-    once. Yields a function that tells whether one has come.
+    Signals of the next two seconds are ignored, a hasty second Ctrl-C among them; a later one ends the
+    process at once. Yields a function that tells whether one has come.
     """
     first = 0.0
 

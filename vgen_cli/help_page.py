@@ -13,11 +13,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
-
-from .errors import UsageError
-from .recipe import near
-
 _WIDEST = 110  # columns
 _NAME_COLUMN = 30  # columns
 
@@ -85,31 +80,3 @@ def page(command: Any, context: Any, commands: Sequence[tuple[str, str, str]] = 
     if command.epilog:
         lines += [_paint("Examples:", "1"), textwrap.indent(command.epilog, "  "), ""]
     return "\n".join(lines)
-
-
-class Command(TyperCommand):
-    """A command whose `--help` is `page`."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        formatter.write(page(self, ctx))
-
-
-class Group(TyperGroup):
-    """A group whose `--help` is `page`, and which names the near commands when one is unknown."""
-
-    def summaries(self, ctx: Any) -> list[tuple[str, str, str]]:
-        """Rows of panel, name and one-line summary."""
-        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        return [("Commands", name, command.get_short_help_str(90)) for name, command in found if command]
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        formatter.write(page(self, ctx, self.summaries(ctx)))
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        names = tuple(self.list_commands(ctx))
-        if args[0] not in names and not ctx.resilient_parsing:
-            hint = near(args[0], names)
-            if not hint and " " in args[0]:
-                hint = f'to make a clip of it: {ctx.command_path} t2v "…"; '
-            raise UsageError(f"there is no command {args[0]!r}; {hint}commands: {', '.join(names)}")
-        return super().resolve_command(ctx, args)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def reporting(
     *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None
 ) -> Iterator[Listener]:
-    """A listener that shows events until the block ends; the terminal is itself again after it, whatever happens.
+    """A listener that shows events until the block ends; the terminal is itself again afterwards.
 
     Args:
         quiet: show nothing.

@@ -23,27 +23,6 @@ CODECS = ("h264", "h265", "av1", "vp9", "ffv1")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 OFFLOADS = ("auto", "none", "model", "block")
 COMPATS = ("diffusers",)
-ENCODER_PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-)
-PIXEL_FORMATS = (
-    "yuv420p",
-    "yuv422p",
-    "yuv444p",
-    "yuv420p10le",
-    "yuv422p10le",
-    "yuv444p10le",
-    "gbrp",
-    "bgr0",
-)
 SEED_RANGE = (0, 2**63 - 1)
 LONGEST_PROMPT = 20_000  # characters
 
@@ -108,6 +87,14 @@ def _sampler(value: object) -> str:
     return choice(str(value).replace("-", "_"), SAMPLER_NAMES)
 
 
+def _word(value: object) -> str:
+    """A name whose meaning depends on the codec: `media/spec.py` knows which there are."""
+    name = str(value).strip().lower()
+    if isinstance(value, bool) or not re.fullmatch(r"[a-z0-9]{1,24}", name):
+        raise UsageError(f"{quoted(value)} is no name; leave the option out for the default")
+    return name
+
+
 def _switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{quoted(value)} is neither true nor false")
@@ -143,8 +130,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "crf": lambda v: quantities.whole(v, 0, 63),
     "target_size": quantities.file_size,
     "codec": partial(choice, names=CODECS),
-    "encoder_preset": partial(choice, names=ENCODER_PRESETS),
-    "pix_fmt": partial(choice, names=PIXEL_FORMATS),
+    "encoder_preset": _word,
+    "pix_fmt": _word,
     "device": _device,
     "dtype": partial(choice, names=DTYPES),
     "offload": partial(choice, names=OFFLOADS),

@@ -21,7 +21,7 @@ from .recipe import near
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """The command as Typer wants it: every parameter that is an option group replaced by the group's options.
 
-    A group may hold groups. When one of the options is `config`, what was not given is taken from that TOML file.
+    A group may hold groups. When one option is `config`, what was not given is taken from that TOML file.
     """
     hints = get_type_hints(command, include_extras=True)
     flat: list[inspect.Parameter] = []

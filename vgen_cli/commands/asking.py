@@ -1,0 +1,125 @@
+"""What was asked on the command line, as recipes: prompts read, sizes joined, seeds drawn.
+
+Knows the option groups of the making commands. Knows no files but the prompt's, and no models.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from .. import quantities
+from ..errors import UsageError
+from ..options import (
+    EncodingOptions,
+    MachineOptions,
+    ModelOptions,
+    OutputOptions,
+    SamplingOptions,
+    ShellOptions,
+    SizeOptions,
+)
+from ..recipe import LONGEST_PROMPT, SEED_RANGE, Recipe
+
+MOST_CLIPS = 10_000
+_DRAWN_BELOW = 2**32
+
+
+@dataclass(frozen=True)
+class MakingOptions:
+    """All options that the making commands share."""
+
+    model: ModelOptions
+    size: SizeOptions
+    sampling: SamplingOptions
+    output: OutputOptions
+    encoding: EncodingOptions
+    machine: MachineOptions
+    shell: ShellOptions
+
+
+def read_prompt(given: str | None) -> str:
+    """The prompt's text: as it stands, from standard input for `-`, from a file for `@FILE`.
+
+    Raises:
+        UsageError: none was given, or the file cannot be read.
+    """
+    if given is None:
+        raise UsageError('PROMPT is missing; say what to show: vgen t2v "a red circle moving right"')
+    if given == "-":
+        try:
+            return sys.stdin.read(4 * LONGEST_PROMPT) if sys.stdin else ""
+        except UnicodeDecodeError:
+            raise UsageError("standard input is not UTF-8 text; pipe a prompt into it") from None
+    if not given.startswith("@"):
+        return given
+    path = Path(given[1:])
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(4 * LONGEST_PROMPT)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text; give a prompt") from None
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or fault
+        raise UsageError(
+            f"the prompt file {path} cannot be read: {reason}; put a blank before a prompt that begins with @"
+        ) from None
+
+
+def recipes(command: str, prompt: str | None, asked: MakingOptions, *, draw: bool) -> list[Recipe]:
+    """One recipe a clip, all alike but for the seed.
+
+    Args:
+        draw: draw a random seed where none was given; else such a recipe keeps None.
+
+    Raises:
+        UsageError: a value that no recipe can have, or options that exclude each other.
+    """
+    sampling = asdict(asked.sampling)
+    seeds = _seeds(sampling.pop("seed"), sampling.pop("num_clips"), draw)
+    size = asdict(asked.size)
+    if (both := size.pop("size")) is not None:
+        sides = [f"--{side}" for side in ("width", "height") if size[side] is not None]
+        if sides:
+            raise UsageError(f"--size and {' and '.join(sides)} exclude each other; give one of them")
+        try:
+            size["width"], size["height"] = quantities.size(both)
+        except UsageError as fault:
+            raise UsageError(f"--size: {fault}") from None
+    first = Recipe.create(
+        command=command,
+        prompt=read_prompt(prompt),
+        seed=seeds[0],
+        **size,
+        **sampling,
+        **asdict(asked.model),
+        **asdict(asked.encoding),
+        **asdict(asked.machine),
+    )
+    return [replace(first, seed=seed) for seed in seeds]
+
+
+def _seeds(given: list[str] | None, num_clips: str | None, draw: bool) -> list[int | None]:
+    try:
+        seeds: list[int] = [quantities.whole(seed, *SEED_RANGE) for seed in given or []]
+    except UsageError as fault:
+        raise UsageError(f"--seed: {fault}") from None
+    try:
+        count = 1 if num_clips is None else quantities.whole(num_clips, 1, MOST_CLIPS, "clips")
+    except UsageError as fault:
+        raise UsageError(f"--num-clips: {fault}") from None
+    twice = [seed for seed in seeds if seeds.count(seed) > 1]
+    if twice:
+        raise UsageError(f"--seed {twice[0]} is given twice, which makes the same clip twice; give other seeds")
+    if len(seeds) > 1:
+        if count > 1:
+            raise UsageError("several --seed and --num-clips exclude each other; give one of them")
+        return list(seeds)
+    if not seeds and not draw:
+        return [None] * count
+    start = seeds[0] if seeds else secrets.randbelow(_DRAWN_BELOW)
+    if start + count - 1 > SEED_RANGE[1]:
+        raise UsageError(f"--seed {start} leaves no room for {count} successive seeds; give a smaller one")
+    return list(range(start, start + count))

@@ -1,0 +1,136 @@
+"""From recipes to finished files, the same for every making command: locate, plan, check, render, print.
+
+Everything that can be found wrong is found before a weight is opened. Knows no stage and no tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ..events import Listener, Note
+from ..media.destination import Destination
+from ..media.spec import EncodeSpec, check_encoding
+from ..progress import reporting
+from ..recipe import Recipe
+from .asking import MakingOptions, recipes
+from .machine import check_device
+from .naming import destinations
+from .showing import plan_text, say, say_json
+
+if TYPE_CHECKING:
+    from models.checkpoint.locate import Located
+
+    from ..plan import OutputPlan, Plan
+
+FACTS = (
+    "path",
+    "width",
+    "height",
+    "fps",
+    "num_frames",
+    "duration",
+    "bitrate",
+    "codec",
+    "seed",
+    "model",
+    "seconds",
+    "peak_memory_bytes",
+    "recipe",
+)
+"""Keys of the JSON line of a finished clip, in their order; more may follow."""
+
+
+def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: bool = False) -> None:
+    """Makes the clips that were asked for, or prints their plans.
+
+    Raises:
+        UsageError, ModelError: found before any work.
+        VgenError: the work failed; no unfinished file is left.
+    """
+    dry_run = dry_run or bool(asked.shell.dry_run)
+    json_lines, overwrite = bool(asked.shell.json), bool(asked.output.overwrite)
+    wanted = recipes(command, prompt, asked, draw=not dry_run)
+    places = destinations(wanted, asked.output.output, overwrite=overwrite, json_lines=json_lines and not dry_run)
+    check_device(wanted[0].device)
+    located, plans = plans_for(wanted, places)
+    if dry_run:
+        for plan, place in zip(plans, places, strict=True):
+            if json_lines:
+                say_json({"path": str(place), **plan.to_dict()})
+            else:
+                say(plan_text(plan))
+        return
+    with ExitStack() as stack:
+        listener = stack.enter_context(reporting(quiet=bool(asked.shell.quiet), verbose=bool(asked.shell.verbose)))
+        for plan, place in zip(plans, places, strict=True):
+            facts = _render(plan, located, place, listener, asked)
+            if place.is_stream:
+                continue
+            if json_lines:
+                say_json(_line(facts, place, plan.recipe))
+            else:
+                say(str(place))
+
+
+def _render(
+    plan: Plan, located: Located, place: Destination, listener: Listener, asked: MakingOptions
+) -> Mapping[str, Any]:
+    from ..cascade.pipeline import render
+
+    listener(Note(f"{place}: seed {plan.recipe.seed}"))
+    for note in plan.notes:
+        listener(Note(note))
+    return render(
+        plan,
+        located,
+        place,
+        listener,
+        overwrite=bool(asked.output.overwrite),
+        metadata=asked.output.metadata is not False,
+    )
+
+
+def plans_for(wanted: Sequence[Recipe], places: Sequence[Destination]) -> tuple[Located, list[Plan]]:
+    """The located weights and a plan for every recipe, checked against the encoder's table."""
+    from models.checkpoint.locate import locate
+
+    from ..plan import make_plan
+
+    first = wanted[0]
+    located = locate(first.model, text_encoder=first.text_encoder, vae=first.vae)
+    pairs = zip(wanted, places, strict=True)
+    plans = [make_plan(recipe, located.card, place.container) for recipe, place in pairs]
+    for plan in plans:
+        _check_encoding(plan.output)
+    return located, plans
+
+
+def _check_encoding(output: OutputPlan) -> None:
+    """Whether the encoder takes what the plan says, by its table alone."""
+    spec = EncodeSpec(
+        output.width,
+        output.height,
+        output.fps,
+        output.num_frames,
+        codec=output.codec,
+        pix_fmt=output.pix_fmt,
+        crf=output.crf,
+        bitrate=output.bitrate,
+        target_size=output.target_size,
+        preset=output.encoder_preset or "",
+    )
+    check_encoding(spec, output.container)
+
+
+def _line(facts: Mapping[str, Any], place: Destination, recipe: Recipe) -> dict[str, Any]:
+    """The JSON line of a finished clip: the promised keys in their order, then whatever else is known."""
+    known = {
+        "path": str(place),
+        "seed": recipe.seed,
+        "model": recipe.model,
+        "recipe": recipe.to_dict(),
+        **facts,
+    }
+    return {**{key: known.get(key) for key in FACTS}, **{k: v for k, v in known.items() if k not in FACTS}}

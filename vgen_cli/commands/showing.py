@@ -1,0 +1,114 @@
+"""Facts as text for a person, or as lines of JSON: plans, clips, cards.
+
+Knows standard output, and computes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..quantities import human_bitrate, human_bytes, human_rate
+
+if TYPE_CHECKING:
+    from ..plan import OutputPlan, Plan, StagePlan
+
+
+def say(text: str) -> None:
+    """A line, or several, on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say_json(value: Mapping[str, Any]) -> None:
+    """One JSON object as one line on standard output."""
+    say(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction | Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return list(value) if isinstance(value, Iterable) else str(value)
+
+
+def columns(rows: Iterable[tuple[object, ...]], indent: str = "") -> str:
+    """Rows as aligned columns, the last one ragged."""
+    table = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
+    return "\n".join(indent + line.rstrip() for line in lines)
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """Keys and values, one a line; what is empty or unknown is left out."""
+    return columns([(key.replace("_", " "), _cell(value)) for key, value in facts.items() if _is_known(value)])
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and value not in ("", [], {}, ())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_cell(each)}" for key, each in value.items() if _is_known(each))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return str(value)
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan as a table of its stages, then the file, the memory and the remarks."""
+    recipe = plan.recipe
+    seed = "random" if recipe.seed is None else recipe.seed
+    head = [("prompt", recipe.prompt), ("model", plan.card_name), ("seed", seed)]
+    rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "fps", "steps", "guidance", "memory")]
+    rows += [_stage_row(stage) for stage in plan.stages]
+    tail = [("file", _output_text(plan.output)), ("memory", human_bytes(plan.memory_bytes))]
+    notes = [f"note: {note}" for note in plan.notes]
+    return "\n".join([columns(head), "", columns(rows), "", columns(tail), *notes])
+
+
+def _stage_row(stage: StagePlan) -> tuple[object, ...]:
+    steps = max(len(stage.sigmas) - 1, 0)
+    size = f"{stage.pixels.width}x{stage.pixels.height}"
+    name = f"{stage.kind} x{stage.factor}" if stage.factor > 1 else stage.kind
+    guidance = f"{stage.guidance_scale:g}" if steps else "-"
+    return (
+        name,
+        stage.pixels.frames,
+        size,
+        human_rate(stage.fps),
+        f"{steps} {stage.sampler}" if steps else "-",
+        guidance,
+        human_bytes(stage.memory_bytes),
+    )
+
+
+def _output_text(output: OutputPlan) -> str:
+    quality = f"crf {output.crf}" if output.crf is not None else ""
+    if output.bitrate is not None:
+        quality = human_bitrate(output.bitrate)
+    if output.target_size is not None:
+        quality = f"at most {human_bytes(output.target_size)}"
+    seconds = f"{float(output.num_frames / output.fps):.4g} s"
+    parts = [
+        f"{output.width}x{output.height}",
+        f"{output.num_frames} frames",
+        f"{human_rate(output.fps)} fps",
+        seconds,
+        f"{output.codec} {output.pix_fmt}".strip(),
+        quality,
+        output.container,
+    ]
+    return ", ".join(filter(None, parts))
