@@ -123,9 +123,7 @@ def test_betas_become_the_sigmas_of_diffusers(spacing, ours, theirs):
         steps_offset=1,
     )
     scheduler.set_timesteps(7)
-    mine = sigmas.from_betas(
-        7, ours, beta_start=0.0002, beta_end=0.02, train_steps=train, spacing=spacing, offset=1
-    )
+    mine = sigmas.from_betas(7, ours, beta_start=0.0002, beta_end=0.02, train_steps=train, spacing=spacing, offset=1)
     assert mine == pytest.approx(scheduler.sigmas.tolist(), rel=2e-3)
 
 
