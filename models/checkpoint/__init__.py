@@ -9,3 +9,10 @@
 
 Knows nothing of what a network computes, of users or of terminals.
 """
+
+from __future__ import annotations
+
+from .inspect import Inspection, Part, inspect
+from .locate import Located, locate
+
+__all__ = ["Inspection", "Located", "Part", "inspect", "locate"]

@@ -157,6 +157,7 @@ def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part])
     """The card with the facts that the parts themselves settle."""
     transformer, autoencoder = parts["transformer"].config, parts["autoencoder"].config
     conditioned = autoencoder.timestep_conditioning
+    last = autoencoder.decoder_block_out_channels[0] // autoencoder.upsample_factor[0]
     card = replace(
         card,
         compression=autoencoder.compression,
@@ -166,17 +167,10 @@ def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part])
         decode_timestep=card.decode_timestep if conditioned else None,
         decode_noise_scale=card.decode_noise_scale if conditioned else None,
         values_per_position=16 * transformer.dim,
-        values_per_pixel=max(1, 6 * _last_width(autoencoder) // autoencoder.patch_size**2),
+        values_per_pixel=max(1, 6 * last // autoencoder.patch_size**2),
     )
     card = card.without(kind for kind, part in _UPSAMPLERS.items() if part not in parts)
     steps = inspection.header.get("allowed_inference_steps")
     if isinstance(steps, list) and steps and not inspection.card:
         card = card.with_base(sigmas=tuple(float(step) for step in steps), guidance_scale=1.0)
     return card
-
-
-def _last_width(autoencoder: object) -> int:
-    """Channels of the decoder's last block."""
-    widths: tuple[int, ...] = getattr(autoencoder, "decoder_block_out_channels")
-    factors: tuple[int, ...] = getattr(autoencoder, "upsample_factor")
-    return widths[0] // factors[0]
