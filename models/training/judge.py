@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 from torch import Tensor
@@ -175,7 +175,7 @@ def _find_backdrop(video: Tensor, y: Tensor, x: Tensor) -> _Backdrop:
     colour = (expected - _perceptual(tones)).square().sum((1, 2)).argmin()
     edges = torch.zeros(height, width, dtype=torch.bool)
     if kind in ("stripes", "checkerboard"):
-        edges = _dilate(shares[kind], 5) - (1 - _dilate(1 - shares[kind], 5)) > 0
+        edges = _dilate(shares[kind], 2) - (1 - _dilate(1 - shares[kind], 2)) > 0
     return _Backdrop(kind, _colour_name(colour), tones, _paint(tones, shares[kind]), edges)
 
 
@@ -213,23 +213,37 @@ def _stars(video: Tensor, middle: Tensor) -> Tensor | None:
     small = (sizes >= 2) & (sizes <= 40)
     if int(small.sum()) < 6:
         return None
-    return _dilate(small[labels].float(), 5) > 0
+    return _dilate(small[labels].float(), 2) > 0
 
 
 def _components(mask: Tensor) -> Tensor:
     """Labels `(H, W)` of the 8-connected parts of a mask, 0 outside."""
     labels = (torch.arange(mask.numel()) + 1.0).view(mask.shape) * mask
     while True:
-        spread = _dilate(labels, 3) * mask
+        spread = _dilate(labels) * mask
         if torch.equal(spread, labels):
             return labels.long()
         labels = spread
 
 
-def _dilate(image: Tensor, size: int) -> Tensor:
-    """Maximum over a square neighbourhood of `(..., H, W)`."""
-    flat = image.reshape(-1, 1, *image.shape[-2:])
-    return F.max_pool2d(flat, size, 1, size // 2).view(image.shape)
+def _around(image: Tensor, reach: int, axis: int) -> list[Tensor]:
+    """The image `(..., H, W)` moved by -reach to reach pixels along an axis, its border repeated."""
+    size = image.shape[axis]
+    places = torch.arange(-reach, size + reach).clamp(0, size - 1)
+    padded = image.index_select(axis, places)
+    return [padded.narrow(axis, k, size) for k in range(2 * reach + 1)]
+
+
+def _dilate(image: Tensor, reach: int = 1) -> Tensor:
+    """Maximum over a square neighbourhood of `(..., H, W)`; `reach` pixels to each side."""
+    rows = reduce(torch.maximum, _around(image, reach, -2))
+    return reduce(torch.maximum, _around(rows, reach, -1))
+
+
+def _average(image: Tensor, reach: int = 1) -> Tensor:
+    """Mean over a square neighbourhood of `(..., H, W)`; `reach` pixels to each side."""
+    rows = reduce(torch.add, _around(image, reach, -2))
+    return reduce(torch.add, _around(rows, reach, -1)) / (2 * reach + 1) ** 2
 
 
 def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | None:
@@ -238,7 +252,7 @@ def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | Non
     behind = _behind(frames, backdrop)
     away = _length(_average(frames - behind))  # (T, H, W)
     outside = away > 0.11
-    core = -_dilate(-away, 3) > 0.11
+    core = -_dilate(-away) > 0.11
     chosen = core if core.float().mean() > 0.004 else outside
     if chosen.float().mean() < 0.003:
         return None
@@ -259,22 +273,12 @@ def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | Non
         seen = _average((~blind).float(), 2)
         coverage = torch.where(blind, _average(coverage * ~blind, 2) / seen.clamp(min=0.01), coverage)
     near = _average(coverage) > 0.42
-    return _colour_name(winner), coverage * _dilate(near.float(), 5)
+    return _colour_name(winner), coverage * _dilate(near.float(), 2)
 
 
 def _length(colours: Tensor) -> Tensor:
     """Length `(T, H, W)` of colour vectors `(T, 3, H, W)`."""
     return colours.square().sum(1).sqrt()
-
-
-def _average(image: Tensor, reach: int = 1) -> Tensor:
-    """Mean over a square neighbourhood of `(..., H, W)`; `reach` pixels to each side."""
-    size = 2 * reach + 1
-    flat = F.pad(image.reshape(-1, 1, *image.shape[-2:]), (reach, reach, reach, reach), mode="replicate")
-    height, width = image.shape[-2:]
-    rows = torch.stack([flat[..., k : k + height, :] for k in range(size)]).mean(0)
-    both = torch.stack([rows[..., k : k + width] for k in range(size)]).mean(0)
-    return both.view(image.shape)
 
 
 def _behind(frames: Tensor, backdrop: _Backdrop) -> Tensor:
@@ -308,12 +312,12 @@ def _follow(coverage: Tensor, y: Tensor, x: Tensor) -> _Track | None:
     return _Track(times[shown], centres[shown], areas[shown], coverage[shown])
 
 
-def _fit(basis: Tensor, values: Tensor) -> tuple[float, float]:
-    """Least squares of `values` on 1 and `basis`: the factor of the basis, and the share explained."""
-    basis, values = basis - basis.mean(), values - values.mean()
-    factor = (basis * values).sum() / basis.square().sum().clamp(min=1e-9)
-    left = (values - factor * basis).square().sum()
-    return float(factor), float(1 - left / values.square().sum().clamp(min=1e-9))
+def _fit(basis: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Least squares of `values` (N,) on 1 and `basis` (..., N): the factor of the basis, and the share explained."""
+    basis, values = basis - basis.mean(-1, keepdim=True), values - values.mean()
+    factor = (basis * values).sum(-1) / basis.square().sum(-1).clamp(min=1e-9)
+    left = (values - factor[..., None] * basis).square().sum(-1)
+    return factor, 1 - left / values.square().sum().clamp(min=1e-9)
 
 
 def _travel(track: _Track) -> str | None:
@@ -321,15 +325,16 @@ def _travel(track: _Track) -> str | None:
     across, across_fit = _fit(track.times, track.centres[:, 0])
     down, down_fit = _fit(track.times, track.centres[:, 1])
     growth, growth_fit = _fit(track.times, track.areas.log() / 2)
-    waves = (-(2 * math.pi * track.times + math.pi * k / 24).sin().abs() for k in range(24))
-    bounce, bounce_fit = max((_fit(wave, track.centres[:, 1]) for wave in waves), key=lambda fit: fit[1])
+    phases = torch.linspace(0, math.pi, 25)[:24, None]
+    bounces, bounce_fits = _fit(-(2 * math.pi * track.times + phases).sin().abs(), track.centres[:, 1])
+    bounce, bounce_fit = bounces[bounce_fits.argmax()], bounce_fits.max()
     evidence = {
         "right" if across > 0 else "left": abs(across) * across_fit,
         "down" if down > 0 else "up": abs(down) * down_fit,
         "growing" if growth > 0 else "shrinking": abs(growth) / 0.875 * growth_fit,
         "bouncing": bounce / 1.15 * bounce_fit,
     }
-    motion = max(evidence, key=lambda name: evidence[name])
+    motion = max(evidence, key=lambda name: float(evidence[name]))
     return motion if evidence[motion] > 0.3 else None
 
 
