@@ -1,7 +1,7 @@
 """Scenes become pixels: antialiased, any size and length, in one batched pass on any device.
 
-Every outline is kept as a table of signed distances, sampled at the turned and scaled position of each pixel; the
-distance decides how much of the pixel the object covers. Knows no captions and no networks.
+Every outline is kept as a table of signed distances, sampled at the turned and scaled position of each pixel;
+the distance decides how much of the pixel the object covers. Knows no captions and no networks.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def _backdrop(scene: Scene, y: Tensor, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(scene.variation)
         spots = torch.rand((26, 3), generator=generator).to(y)
         near = [
-            (0.5 - (((y - (2 * v - 1)) ** 2 + (x - (2 * h - 1)) ** 2).sqrt() - 0.035 - 0.03 * r) / pixel).clamp(0, 1)
+            (
+                0.5 - (((y - (2 * v - 1)) ** 2 + (x - (2 * h - 1)) ** 2).sqrt() - 0.035 - 0.03 * r) / pixel
+            ).clamp(0, 1)
             for v, h, r in spots.tolist()
         ]
         share, second = torch.stack(near).amax(0), torch.full_like(first, 0.96)

@@ -1,8 +1,8 @@
-"""The world the embedded model lives in: one object, its motion, a backdrop. Words and numbers only, no pixels.
+"""The world of the embedded model: one object, its motion, a backdrop. Words and numbers only, no pixels.
 
 A `Scene` is everything that is needed to draw a clip (`render.py`), to describe it (`captions.py`) and to say
-whether a generated clip shows it (`judge.py`). Lengths are in half-sides of the canvas: the shorter side spans
--1 to 1, x to the right and y downwards. Time `u` runs from 0 to 1 over the clip, whatever its length.
+whether a generated clip shows it (`judge.py`). Lengths are in half-sides of the canvas: the shorter side
+spans -1 to 1, x to the right and y downwards. Time `u` runs from 0 to 1 over the clip, whatever its length.
 """
 
 from __future__ import annotations

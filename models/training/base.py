@@ -1,0 +1,106 @@
+"""Training the transformer, and the text encoder with it, on encoded clips. Knows the loss and its noise levels."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..diffusion.denoiser import Path, Prediction, add_noise, target
+from ..diffusion.sigmas import time_shift
+from ..ltx.transformer import Transformer
+from ..nano.maps import coordinate_maps
+from ..shapes import Compression, LatentShape
+from ..text.t5 import TextEncoder
+from .captions import caption
+from .latents import LatentSet
+from .loop import Draw
+from .optimizer import Muon
+from .text import MAX_TOKENS
+from .world import Scene
+
+Evaluation = Callable[[], dict[str, float]]
+
+# Embeddings, tables and the last layer are no maps between hidden spaces: Muon is not for them.
+_ADAM = ("shared", "embed_tokens", "relative_attention", "scale_shift_table", "proj_out", "time_embed")
+
+
+def bind(
+    transformer: Transformer,
+    text: TextEncoder,
+    prompts: list[str],
+    shape: LatentShape,
+    fps: float,
+    compression: Compression,
+) -> Callable[[Tensor, Tensor | float], Tensor]:
+    """The transformer as a function of latents and sigma, for one batch of prompts, with nano's maps."""
+    context, mask = text.encode(prompts, max_tokens=MAX_TOKENS, pad=False)
+    return transformer.bind(
+        context, mask, shape, fps=fps, compression=compression, causal_time=True, maps=coordinate_maps(shape)
+    )
+
+
+class BaseTask:
+    """Predict the velocity (or noise, or v, or the clean latents) of noised latents, given a caption.
+
+    Args:
+        clips: latents in the size of the base stage under "base".
+        large: latents in the size of the refine pass under "refine"; seen at the noise levels of that pass alone.
+        kind: what the network predicts; the shipped one predicts the flow.
+        shift: how far noise levels lean towards pure noise, where the layout is decided.
+    """
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        text: TextEncoder,
+        clips: LatentSet,
+        large: LatentSet | None,
+        compression: Compression,
+        *,
+        evaluation: Evaluation,
+        kind: Prediction = Prediction.FLOW,
+        shift: float = 2.0,
+        batch: int = 48,
+        rates: tuple[float, float] = (8.0, 16.0),
+    ) -> None:
+        self.transformer, self.text = transformer, text
+        self.module = nn.ModuleDict({"transformer": transformer, "text_encoder": text.network})
+        self.clips, self.large = clips, large
+        self.compression, self.evaluate = compression, evaluation
+        self.kind, self.shift, self.batch, self.rates = kind, shift, batch, rates
+        with torch.no_grad():
+            transformer.proj_out.weight.zero_()
+
+    def optimizer(self) -> Muon:
+        """Muon on the matrices."""
+        return Muon(self.module.named_parameters(), 0.012, adam_lr=1e-3, adam_names=_ADAM, weight_decay=0.01)
+
+    def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """Mean squared error of the prediction over one batch."""
+        refine = self.large is not None and draw.python.random() < 0.12
+        clips = self.large if refine and self.large is not None else self.clips
+        latents = clips.latents["refine" if refine else "base"]
+        picked = draw.python.choices(range(len(latents)), k=self.batch // 8 if refine else self.batch)
+        clean = latents[picked]
+        prompts = [self._prompt(clips.scenes[i], draw.python) for i in picked]
+        sigma = self._levels(len(picked), refine, draw.torch)
+        noise = torch.randn(clean.shape, generator=draw.torch)
+        shape = LatentShape(*clean.shape[1:])
+        network = bind(self.transformer, self.text, prompts, shape, self.rates[refine], self.compression)
+        predicted = network(add_noise(clean, noise, sigma), sigma)
+        error = (predicted - target(clean, noise, sigma, self.kind, Path.FLOW)).square().flatten(1).mean(1)
+        high = error.detach()[sigma > 0.75]
+        return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
+
+    def _levels(self, count: int, refine: bool, generator: torch.Generator) -> Tensor:
+        if refine:
+            return torch.rand(count, generator=generator) * 0.75 + 0.01
+        middle = torch.randn(count, generator=generator).sigmoid().clamp(0.003, 0.997)
+        return torch.tensor([time_shift(value, self.shift) for value in middle.tolist()])
+
+    @staticmethod
+    def _prompt(scene: Scene, rng: random.Random) -> str:
+        return "" if rng.random() < 0.1 else caption(scene, rng)
