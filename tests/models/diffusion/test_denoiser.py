@@ -248,6 +248,27 @@ def test_a_soft_position_starts_to_move_at_its_own_level():
     assert not torch.allclose(seen[8][0], anchor, atol=1e-3)
 
 
+def test_on_the_ve_path_a_mask_is_a_share_of_the_first_sigma():
+    schedule = [8.0, 5.0, 3.0, 2.0, 1.0, 0.0]
+    start = state([0.3, 1.0, 1.0, 1.0, 1.0, 1.0])
+    start = LatentState(start.clean + 8.0 * start.latents, start.clean, start.mask)
+    told = []
+
+    def exact(latents, sigma):  # as a network that knows the clean latents would say
+        told.append(sigma.flatten().tolist())
+        return (latents - start.clean) / sigma
+
+    made = euler(
+        held(denoiser(exact, Prediction.EPSILON, Path.VE), start, schedule, Path.VE),
+        start.start(schedule, Path.VE),
+        schedule,
+        path=Path.VE,
+    )
+    assert [levels[0] for levels in told] == pytest.approx([2.4, 2.4, 2.4, 2.0, 1.0])
+    assert [levels[1] for levels in told] == pytest.approx(schedule[:-1])
+    assert torch.allclose(made, start.clean, atol=1e-5)
+
+
 def test_a_position_below_the_last_sigma_is_still_denoised():
     """A strong condition with a distilled schedule: the result must not keep the noise of its anchor."""
     schedule = [1.0, 0.7, 0.4, 0.0]
