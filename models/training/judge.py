@@ -210,7 +210,7 @@ def _stars(video: Tensor, middle: Tensor) -> Tensor | None:
     labels = _components(bright)
     sizes = torch.bincount(labels.flatten())
     sizes[0] = 0
-    small = (sizes >= 2) & (sizes <= 40)
+    small = (sizes >= 2) & (sizes <= 60)
     if int(small.sum()) < 6:
         return None
     return _dilate(small[labels].float(), 2) > 0
@@ -251,8 +251,9 @@ def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | Non
     frames = video.transpose(0, 1)
     behind = _behind(frames, backdrop)
     away = _length(_average(frames - behind))  # (T, H, W)
-    outside = away > 0.11
-    core = -_dilate(-away) > 0.11
+    limit = max(0.11, 0.5 * float(away.flatten()[::3].quantile(0.985)))
+    outside = away > limit
+    core = -_dilate(-away) > limit
     chosen = core if core.float().mean() > 0.004 else outside
     if chosen.float().mean() < 0.003:
         return None
@@ -268,7 +269,7 @@ def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | Non
     share = ((frames - behind) * toward).sum(1) / length.clamp(min=0.01)
     rest = _length(frames - behind - share[:, None] * toward)
     coverage = share.clamp(0, 1) * (rest < 0.35 * length.sqrt() + 0.08)
-    blind = length < 0.05  # here the backdrop has the object's colour: ask the neighbours
+    blind = length < 0.02  # here the backdrop has the object's colour: ask the neighbours
     if bool(blind.any()):
         seen = _average((~blind).float(), 2)
         coverage = torch.where(blind, _average(coverage * ~blind, 2) / seen.clamp(min=0.01), coverage)
@@ -297,19 +298,21 @@ def _follow(coverage: Tensor, y: Tensor, x: Tensor) -> _Track | None:
     """Centres and areas over time, stray pixels far from the object left out."""
     pixel = 4.0 / min(coverage.shape[1:]) ** 2
     times = torch.linspace(0, 1, coverage.shape[0])
-    mass = coverage.sum((1, 2)).clamp(min=1e-6)
-    for reach in (3.0, 2.2):
-        centre_x, centre_y = (coverage * x).sum((1, 2)) / mass, (coverage * y).sum((1, 2)) / mass
-        limit = reach * (mass * pixel / math.pi).sqrt() + 0.05
+    peaks = _average(coverage, 4).flatten(1).argmax(1)
+    centre_y, centre_x = y[peaks // x.shape[1], 0], x[0, peaks % x.shape[1]]
+    limit = torch.full_like(times, 0.8)
+    near = coverage
+    for _ in range(4):
         distance = ((x - centre_x[:, None, None]) ** 2 + (y - centre_y[:, None, None]) ** 2).sqrt()
-        coverage = coverage * (distance < limit[:, None, None])
-        mass = coverage.sum((1, 2)).clamp(min=1e-6)
+        near = coverage * (distance < limit[:, None, None])
+        mass = near.sum((1, 2)).clamp(min=1e-6)
+        centre_x, centre_y = (near * x).sum((1, 2)) / mass, (near * y).sum((1, 2)) / mass
+        limit = 2.2 * (mass * pixel / math.pi).sqrt() + 0.1
     areas = mass * pixel
     shown = areas > max(0.015, 0.1 * float(areas.median()))
     if int(shown.sum()) < max(2, 0.5 * len(times)) and len(times) > 1:
         return None
-    centres = torch.stack([(coverage * x).sum((1, 2)), (coverage * y).sum((1, 2))], 1) / mass[:, None]
-    return _Track(times[shown], centres[shown], areas[shown], coverage[shown])
+    return _Track(times[shown], torch.stack([centre_x, centre_y], 1)[shown], areas[shown], near[shown])
 
 
 def _fit(basis: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -340,7 +343,7 @@ def _travel(track: _Track) -> str | None:
 
 @lru_cache(maxsize=1)
 def _outlines() -> tuple[Tensor, Tensor]:
-    """Area of each shape at radius 1 `(S,)`, and its polar picture around its centroid as `(S, R, A)`."""
+    """Each shape's area at radius 1 `(S,)`, and its polar pictures `(L, S, R, A)` from sharp to blurred."""
     scenes = [Scene(shape, "white", "large", "still", "plain", "black", along=0.5) for shape in SHAPES]
     coverage = render(scenes, 1, 256, 256)[1][:, 0, 0]
     y, x = _grid(256, 256)
@@ -348,7 +351,12 @@ def _outlines() -> tuple[Tensor, Tensor]:
     centres = torch.stack([(coverage * x).sum((1, 2)), (coverage * y).sum((1, 2))], 1) / mass[:, None]
     areas = mass * (2 / 256) ** 2 / SIZES["large"] ** 2
     scale = torch.full((len(SHAPES), 1), SIZES["large"])
-    return areas, _polar(coverage, centres, scale)[:, 0]
+    pictures = []
+    for blur in (0.0, 0.15, 0.3):
+        bell = torch.exp(-2 * (math.pi * torch.fft.fftfreq(256, 2 / 256) * blur * SIZES["large"]) ** 2)
+        blurred = torch.fft.ifft2(torch.fft.fft2(coverage) * bell[:, None] * bell).real
+        pictures.append(_polar(blurred, centres, scale)[:, 0])
+    return areas, torch.stack(pictures)
 
 
 def _polar(images: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
@@ -371,19 +379,21 @@ def _compare_outlines(track: _Track, height: int, width: int) -> tuple[Tensor, T
     weight = ((torch.arange(_RADII) + 0.5) / _RADII)[:, None]
     weight = weight / (weight.sum() * _ANGLES)
     seen = seen - (seen * weight).sum((2, 3), keepdim=True)
-    outlines = outlines - (outlines * weight).sum((1, 2), keepdim=True)
-    norms = ((seen.square() * weight).sum((2, 3)) * (outlines.square() * weight).sum((1, 2))).sqrt()
-    spectrum = torch.fft.rfft(seen) * torch.fft.rfft(outlines * weight).conj()
-    likeness = torch.fft.irfft(spectrum.sum(2), _ANGLES) / norms[..., None].clamp(min=1e-6)  # (N, S, A)
+    outlines = outlines - (outlines * weight).sum((2, 3), keepdim=True)
+    power = (outlines.square() * weight).sum((2, 3))[:, None]  # (L, 1, S)
+    norms = ((seen.square() * weight).sum((2, 3)) * power).sqrt()
+    turns = torch.fft.rfft(outlines * weight).conj()
+    spectrum = torch.einsum("nsra,lsra->lnsa", torch.fft.rfft(seen), turns)
+    likeness = torch.fft.irfft(spectrum, _ANGLES) / norms[..., None].clamp(min=1e-6)  # (L, N, S, A)
     share = (track.areas / track.areas.sum())[:, None, None]  # larger is clearer
     steps = torch.arange(_ANGLES)
     upright = (steps <= 3) | (steps >= _ANGLES - 3)
-    still = (likeness * share).sum(0)[:, upright].amax(1)
+    still = (likeness * share).sum(1)[..., upright].amax((0, 2))
     turning = torch.zeros_like(still)
     for spins in _SPINS:
         turned = (steps[None] + (track.times * spins * _ANGLES).round().long()[:, None]) % _ANGLES  # (N, A)
-        path = likeness.gather(2, turned[:, None].expand_as(likeness))
-        turning = torch.maximum(turning, (path * share).sum(0).amax(1))
+        path = likeness.gather(3, turned[:, None].expand_as(likeness))
+        turning = torch.maximum(turning, (path * share).sum(1).amax((0, 2)))
     return still, turning
 
 
