@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
 from . import recipe
 
-Text = str | None
-Switch = bool | None
+# Spelt this way because Typer 0.12 does not understand `str | None`.
+Text = Optional[str]  # noqa: UP045
+Texts = Optional[list[str]]  # noqa: UP045
+Switch = Optional[bool]  # noqa: UP045
 
 
 def _option(panel: str, names: str, help: str, metavar: str = "", **more: Any) -> Any:
@@ -82,39 +84,25 @@ Fps = Annotated[
 ]
 
 _sampling = partial(_option, "Sampling")
-NegativePrompt = Annotated[
-    Text, _sampling("--negative-prompt -n", "What not to show. Default: the model's.", "TEXT")
-]
+NegativePrompt = Annotated[Text, _sampling("--negative-prompt -n", "What not to show. Default: the model's.", "TEXT")]
 Steps = Annotated[
     Text,
-    _sampling(
-        "--steps --num-inference-steps", "Denoising steps of the base stage. Default: the model's.", "N"
-    ),
+    _sampling("--steps --num-inference-steps", "Denoising steps of the base stage. Default: the model's.", "N"),
 ]
 GuidanceScale = Annotated[
     Text,
-    _sampling(
-        "--guidance-scale -g --cfg-scale", "How closely to follow the prompt. Default: the model's.", "X"
-    ),
+    _sampling("--guidance-scale -g --cfg-scale", "How closely to follow the prompt. Default: the model's.", "X"),
 ]
-FlowShift = Annotated[
-    Text, _sampling("--flow-shift", "Shift of the noise schedule. Default: the model's.", "X")
-]
+FlowShift = Annotated[Text, _sampling("--flow-shift", "Shift of the noise schedule. Default: the model's.", "X")]
 Sampler = Annotated[
     Text,
-    _sampling(
-        "--sampler", "euler, heun, dpmpp_2m, unipc, … Default: the model's.", "NAME", autocompletion=_samplers
-    ),
+    _sampling("--sampler", "euler, heun, dpmpp_2m, unipc, … Default: the model's.", "NAME", autocompletion=_samplers),
 ]
 Seed = Annotated[
-    list[str] | None,
-    _sampling(
-        "--seed -s", "Seed of the noise; repeat it for several clips. Default: random, and printed.", "N"
-    ),
+    Texts,
+    _sampling("--seed -s", "Seed of the noise; repeat it for several clips. Default: random, and printed.", "N"),
 ]
-NumClips = Annotated[
-    Text, _sampling("--num-clips -N", "That many clips with successive seeds. Default: 1.", "N")
-]
+NumClips = Annotated[Text, _sampling("--num-clips -N", "That many clips with successive seeds. Default: 1.", "N")]
 TemporalUpsample = Annotated[
     Text,
     _sampling("--temporal-upsample", "Factor of the stage that makes more frames; 1 leaves it out.", "N"),
@@ -134,18 +122,12 @@ Output = Annotated[
         "PATH",
     ),
 ]
-Overwrite = Annotated[
-    Switch, _output("--overwrite/--no-overwrite", "Replace a file that exists. Default: no.")
-]
-Metadata = Annotated[
-    Switch, _output("--metadata/--no-metadata", "Keep the recipe in the file. Default: yes.")
-]
+Overwrite = Annotated[Switch, _output("--overwrite/--no-overwrite", "Replace a file that exists. Default: no.")]
+Metadata = Annotated[Switch, _output("--metadata/--no-metadata", "Keep the recipe in the file. Default: yes.")]
 
 _encoding = partial(_option, "Encoding")
 Bitrate = Annotated[Text, _encoding("--bitrate", "Bits a second, met within 5 %.", "8M")]
-Crf = Annotated[
-    Text, _encoding("--crf", "Constant quality; lower is better. Default: one that looks clean.", "N")
-]
+Crf = Annotated[Text, _encoding("--crf", "Constant quality; lower is better. Default: one that looks clean.", "N")]
 TargetSize = Annotated[Text, _encoding("--target-size", "Size of the file.", "8MB")]
 Codec = Annotated[
     Text,

@@ -145,7 +145,7 @@ def caches() -> str:
 
 def weights() -> str:
     """The embedded model."""
-    from models.checkpoint.locate import locate
+    from models.checkpoint import locate
 
     card = locate("nano").card
     return f"{card.name}, {card.parameters / 1e6:.1f} M parameters, {card.licence}"

@@ -20,7 +20,7 @@ from .naming import destinations
 from .showing import plan_text, say, say_json
 
 if TYPE_CHECKING:
-    from models.checkpoint.locate import Located
+    from models.checkpoint import Located
 
     from ..plan import OutputPlan, Plan
 
@@ -94,7 +94,7 @@ def _render(
 
 def plans_for(wanted: Sequence[Recipe], places: Sequence[Destination]) -> tuple[Located, list[Plan]]:
     """The located weights and a plan for every recipe, checked against the encoder's table."""
-    from models.checkpoint.locate import locate
+    from models.checkpoint import locate
 
     from ..plan import make_plan
 

@@ -72,7 +72,7 @@ def show(name: Name, json: Json = None, debug: Debug = None) -> None:
 
 def inspect(path: Path, json: Json = None, debug: Debug = None) -> None:
     """What a file or a folder of weights is, what it holds and what it lacks."""
-    from models.checkpoint.inspect import inspect as look
+    from models.checkpoint import inspect as look
 
     facts = look(path).to_dict()
     if json:

@@ -1,0 +1,67 @@
+"""A shell to type into, with the cascade replaced by a stub and the embedded card without weights."""
+
+from __future__ import annotations
+
+import sys
+import types
+from dataclasses import dataclass
+
+import pytest
+
+from models import catalog, checkpoint
+from vgen_cli.app import main
+from vgen_cli.events import ClipFinished, StageFinished, StageStarted
+
+
+@dataclass
+class Typed:
+    """What a command line ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, capfd):
+    """`shell("t2v", "a prompt")` in an empty folder; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Typed(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def rendered(monkeypatch):
+    """Stands in for the cascade: writes a few bytes at the place, and lists the calls."""
+    calls = []
+
+    def render(plan, located, place, listener, *, overwrite, metadata):
+        listener(StageStarted("base", 2))
+        listener(StageFinished("base", 0.1, 1000))
+        calls.append({"plan": plan, "place": place, "overwrite": overwrite, "metadata": metadata})
+        if place.is_folder:
+            place.path.mkdir()
+        elif not place.is_stream:
+            place.path.write_bytes(b"clip")
+        facts = {"width": plan.output.width, "height": plan.output.height, "fps": str(plan.output.fps), "extra": 1}
+        listener(ClipFinished(str(place), facts))
+        return facts
+
+    pipeline = types.ModuleType("vgen_cli.cascade.pipeline")
+    pipeline.render = render
+    monkeypatch.setitem(sys.modules, "vgen_cli.cascade.pipeline", pipeline)
+    real = checkpoint.locate
+
+    def locate(name, **parts):
+        if name == "nano" and not any(parts.values()):
+            return checkpoint.Located(catalog.find("nano"), {})
+        return real(name, **parts)
+
+    monkeypatch.setattr(checkpoint, "locate", locate)
+    return calls

@@ -1,0 +1,128 @@
+"""`vgen info`, `vgen models` and `vgen doctor` from the shell."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from models import catalog
+from vgen_cli.commands import doctor
+from vgen_cli.commands.models import millions
+from vgen_cli.errors import RunError
+from vgen_cli.media.spec import EncodeSpec
+from vgen_cli.media.writer import write_clip
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A real clip of eight frames that carries a recipe."""
+    frames = np.zeros((8, 32, 48, 3), np.uint8)
+    frames[:, :, :, 0] = np.arange(8, dtype=np.uint8)[:, None, None] * 20
+    spec = EncodeSpec(48, 32, Fraction(24000, 1001), 8)
+    write_clip([frames], tmp_path / "clip.mp4", spec, metadata={"command": "t2v", "prompt": "grey", "seed": 3})
+    return "clip.mp4"
+
+
+def test_info_tells_facts_and_recipe(shell, clip):
+    done = shell("info", clip)
+    assert (done.code, done.err) == (0, "")
+    for word in ("48x32", "23.976 (24000/1001)", "h264 yuv420p (mp4)", "recipe", "grey"):
+        assert word in done.out
+    line = json.loads(shell("info", clip, "--json").out)
+    assert (line["width"], line["height"], line["num_frames"], line["fps"]) == (48, 32, 8, "24000/1001")
+    assert line["recipe"]["prompt"] == "grey"
+
+
+@pytest.mark.parametrize(("name", "content"), [("none.mp4", None), ("empty.mp4", b""), ("text.mp4", b"hello")])
+def test_info_refuses_what_is_no_clip(shell, tmp_path, name, content):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = shell("info", name)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ")
+
+
+def test_models_list(shell):
+    done = shell("models", "list")
+    assert done.code == 0
+    assert [line.split()[0] for line in done.out.splitlines()] == ["name", *catalog.names()]
+    lines = shell("models", "list", "--json").out.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == list(catalog.names())
+
+
+def test_models_show(shell):
+    done = shell("models", "show", "nano")
+    assert done.code == 0
+    for word in ("parameters", "Apache-2.0", "stage base", "stage temporal-upsample", "stage spatial-upsample"):
+        assert word in done.out
+    assert json.loads(shell("models", "show", "nano", "--json").out) == catalog.find("nano").facts()
+    unknown = shell("models", "show", "nanoo")
+    assert unknown.code == 2
+    assert "did you mean nano" in unknown.err
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff" * 40, b"\x80\x02}q\x00."])
+def test_models_inspect_refuses_what_is_no_model(shell, tmp_path, content):
+    if content is not None:
+        (tmp_path / "m.safetensors").write_bytes(content)
+    done = shell("models", "inspect", "m.safetensors")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: ")
+    assert shell("models", "inspect", tmp_path).code == 2
+
+
+def test_models_inspect_tells_what_a_file_is(shell, tmp_path):
+    header = json.dumps({"a.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    (tmp_path / "m.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    done = shell("models", "inspect", "m.safetensors")
+    assert done.code == 0
+    assert "unknown" in done.out
+    assert json.loads(shell("models", "inspect", "m.safetensors", "--json").out)["kind"] == "unknown"
+
+
+@pytest.mark.parametrize(("count", "text"), [(12, "12"), (812_000, "812 k"), (37_500_000, "37.5 M"), (13e9, "13 B")])
+def test_parameters_for_a_person(count, text):
+    assert millions(count) == text
+
+
+def test_doctor_reports_every_check(shell, monkeypatch):
+    def broken():
+        raise RunError("it does not turn\nat all")
+
+    def odd():
+        raise ValueError
+
+    monkeypatch.setattr(doctor, "CHECKS", (("versions", doctor.versions), ("memory", doctor.memory)))
+    done = shell("doctor")
+    assert done.code == 0
+    assert [line.split()[:2] for line in done.out.splitlines()] == [["ok", "versions"], ["ok", "memory"]]
+    monkeypatch.setattr(doctor, "CHECKS", (*doctor.CHECKS, ("wheel", broken), ("bell", odd)))
+    done = shell("doctor")
+    assert done.code == 1
+    assert "NO  wheel     it does not turn\n" in done.out
+    assert "NO  bell      ValueError: no message" in done.out
+    line = json.loads(shell("doctor", "--json").out)
+    assert line["ok"] is False
+    assert [check["ok"] for check in line["checks"]] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("look", [doctor.packages, doctor.ffmpeg, doctor.caches])
+def test_checks_of_a_sound_machine(look):
+    assert look()
+
+
+def test_the_self_test_goes_through_the_making_commands(rendered):
+    assert "a clip of 4 B" in doctor.self_test()
+    recipe = rendered[0]["plan"].recipe
+    assert (recipe.device, recipe.steps) == ("cpu", 2)
+    assert not rendered[0]["place"].path.exists()
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr(doctor, "package_version", lambda name: "" if name == "einops" else "1")
+    assert doctor.examine("packages", doctor.packages) == doctor.Check(
+        "packages", False, "missing: einops; pip install --upgrade vgen-cli"
+    )
