@@ -440,8 +440,8 @@ class Autoencoder(nn.Module):
         """The frames of `decode`, piece by piece, `(B, 3, t, H, W)` each, without gradients.
 
         Every layer keeps the few frames it needs, so memory does not grow with the clip and nothing is
-        computed twice. Pieces come once the layers that look ahead have seen enough: the last ones are the
-        longest.
+        computed twice. The first piece comes once the layers that look ahead have seen enough; pieces are at
+        most as long as `chunk` latent frames decode to, and shorter towards the end.
 
         Args:
             chunk: latent frames fed at a time, 1 or more.
@@ -480,34 +480,23 @@ class _Decoding:
     ) -> None:
         self.decoder, self.timestep = decoder, timestep
         self.tiling = None if tiles is None else tiles[0]
-        self.rows = [[z]] if tiles is None else tiles[1].split(z)
-        self.noise = [[decoder.draw_noise(tile, generator) for tile in row] for row in self.rows]
-        self.frames = z.shape[2]
+        rows = [[z]] if tiles is None else tiles[1].split(z)
+        self.rows = [[(tile, decoder.draw_noise(tile, generator)) for tile in row] for row in rows]
 
     def whole(self) -> Tensor:
-        return self._run(slice(None), None)
+        return self._merge([[self.decoder(tile, self.timestep, noise) for tile, noise in row] for row in self.rows])
 
+    @torch.no_grad()
     def pieces(self, chunk: int) -> Iterator[Tensor]:
-        streams = [[Stream() for _ in row] for row in self.rows]
-        for start in range(0, self.frames, chunk):
-            for stream in (each for row in streams for each in row):
-                stream.last = start + chunk >= self.frames
-            with torch.no_grad():
-                piece = self._run(slice(start, start + chunk), streams)
-            if piece.shape[2]:
-                yield piece
+        rows = [[self._stream(tile, noise, chunk) for tile, noise in row] for row in self.rows]
+        for first in rows[0][0]:
+            made = [[next(pieces) for pieces in row if pieces is not rows[0][0]] for row in rows]
+            made[0].insert(0, first)
+            yield self._merge(made)
 
-    def _run(self, frames: slice, streams: list[list[Stream]] | None) -> Tensor:
-        made = [
-            [
-                self.decoder(
-                    tile[:, :, frames],
-                    self.timestep,
-                    self.noise[y][x],
-                    None if streams is None else streams[y][x],
-                )
-                for x, tile in enumerate(row)
-            ]
-            for y, row in enumerate(self.rows)
-        ]
+    def _stream(self, tile: Tensor, noise: NoiseMaps, chunk: int) -> Iterator[Tensor]:
+        stream = Stream()
+        return stream.pieces(lambda piece: self.decoder(piece, self.timestep, noise, stream), tile, chunk)
+
+    def _merge(self, made: list[list[Tensor]]) -> Tensor:
         return made[0][0] if self.tiling is None else self.tiling.merge(made)

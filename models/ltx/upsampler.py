@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..layers.convolution import Conv3d
 from .config import UpsamplerConfig
 
 GROUPS = 32
@@ -20,7 +21,7 @@ GROUPS = 32
 class ResidualBlock(nn.Module):
     """Convolution and group norm, twice, with the input added before the last activation."""
 
-    def __init__(self, channels: int, convolution: type[nn.Conv2d] | type[nn.Conv3d]) -> None:
+    def __init__(self, channels: int, convolution: type[nn.Conv2d] | type[Conv3d]) -> None:
         super().__init__()
         self.conv1 = convolution(channels, channels, 3, padding=1)
         self.norm1 = nn.GroupNorm(GROUPS, channels)
@@ -43,10 +44,10 @@ class Upsampler(nn.Module):
         super().__init__()
         self.config = config
         width, layers = config.mid_channels, config.num_blocks_per_stage
-        convolution = nn.Conv2d if config.dims == 2 else nn.Conv3d
+        convolution = nn.Conv2d if config.dims == 2 else Conv3d
         self.time = 2 if config.temporal_upsample else 1
         self.space = 2 if config.spatial_upsample else 1
-        unfolding = nn.Conv3d if config.temporal_upsample else nn.Conv2d
+        unfolding = Conv3d if config.temporal_upsample else nn.Conv2d
         self.initial_conv = convolution(config.in_channels, width, 3, padding=1)
         self.initial_norm = nn.GroupNorm(GROUPS, width)
         before, after = (nn.ModuleList(ResidualBlock(width, convolution) for _ in range(layers)) for _ in range(2))
