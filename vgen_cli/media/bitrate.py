@@ -7,6 +7,7 @@ a corrected request while it misses. Content too plain to fill a bitrate is padd
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from .source import Source, feed
 from .spec import EncodeSpec
 
 PROMISE = 0.05  # of the bitrate, on clips of two seconds and more
-_ATTEMPTS = 5
+_ATTEMPTS = 6
 _PADDED = ("h264", "h265")
 
 
@@ -73,17 +74,17 @@ class Goal:
         """Bytes of video to aim at, given the bytes that are not video."""
         if self.limit:
             return max(0.985 * self.wanted - overhead, 0.01 * self.wanted)
-        return max(0.975 * self.wanted, self.wanted - overhead / 2)
+        return max(0.965 * self.wanted, self.wanted - overhead / 2)
 
     def error(self, attempt: Attempt) -> float:
         """How far the video is from the aim, as a share of what is wanted; negative: too small."""
         return (attempt.video - self.aim(attempt.overhead)) / self.wanted
 
-    def met(self, attempt: Attempt) -> bool:
-        """Whether no further attempt is worth its time."""
+    def met(self, attempt: Attempt, number: int) -> bool:
+        """Whether no further attempt is worth its time; after the third, less is asked."""
         if self.limit:
             return attempt.file <= self.wanted and self.error(attempt) > -0.03
-        return abs(self.error(attempt)) <= 0.012
+        return abs(self.error(attempt)) <= (0.01 if number < 3 else 0.025)
 
     def rank(self, attempt: Attempt) -> float:
         """Smaller is better."""
@@ -102,7 +103,7 @@ def encode_to_rate(job: Job, source: Source, on_stage: Callable[[str], None]) ->
         MediaError: ffmpeg failed, or the clip cannot be made as small as `target_size`.
     """
     goal = Goal.of(job.spec)
-    start = _bits(goal.aim(0), job.spec)
+    start = min(_bits(goal.aim(0), job.spec), job.spec.row.max_bitrate)
     _first_pass(job, source, start)
     runs = 1
 
@@ -118,10 +119,10 @@ def encode_to_rate(job: Job, source: Source, on_stage: Callable[[str], None]) ->
         on_stage(f"filling up to the bitrate, pass {runs}")
         return _second_pass(job, request, runs, filler=True)
 
-    best = steer(second_pass, goal, job.spec, start)
+    best = steer(second_pass, goal, start, job.spec.row.max_bitrate)
     warnings: list[str] = []
-    if not goal.limit and best.video < goal.wanted * (1 - 0.8 * PROMISE) and job.spec.codec in _PADDED:
-        padded = steer(padded_pass, goal, job.spec, start)
+    if not goal.limit and best.video < goal.wanted * (1 - PROMISE) and job.spec.codec in _PADDED:
+        padded = steer(padded_pass, goal, start, job.spec.row.max_bitrate)
         if goal.rank(padded) < goal.rank(best):
             share = round(100 * (1 - best.video / padded.video))
             warnings.append(f"the clip is too plain to fill its bitrate: {share} % of the file is filler")
@@ -141,33 +142,53 @@ def _shortfall(goal: Goal, best: Attempt, spec: EncodeSpec) -> list[str]:
     if abs(best.video / goal.wanted - 1) <= PROMISE:
         return []
     got = _bits(best.video, spec)
-    side = "least" if best.video > goal.wanted else "most"
-    return [f"{got} bits a second is the {side} {spec.codec} makes of this clip; {spec.bitrate} were asked"]
+    why = "busy" if best.video > goal.wanted else "plain"
+    return [f"the clip is too {why} for {spec.bitrate} bits a second in {spec.codec}: it has {got}"]
 
 
-def steer(encode: Callable[[int], Attempt], goal: Goal, spec: EncodeSpec, request: int) -> Attempt:
-    """Repeats `encode(request)` with a corrected request until the goal is met or nothing moves any more."""
-    best: Attempt | None = None
-    last: Attempt | None = None
-    for _ in range(_ATTEMPTS):
-        attempt = encode(request)
-        best = attempt if best is None or goal.rank(attempt) < goal.rank(best) else best
-        if goal.met(attempt) or (last is not None and _stuck(last, attempt)):
+def steer(encode: Callable[[int], Attempt], goal: Goal, request: int, most: int) -> Attempt:
+    """Repeats `encode(request)` with a corrected request until the goal is met or no request can meet it."""
+    tried: list[Attempt] = []
+    while len(tried) < _ATTEMPTS:
+        tried.append(encode(request))
+        if goal.met(tried[-1], len(tried)) or _is_full(tried, goal):
             break
-        last = attempt
-        factor = goal.aim(attempt.overhead) / max(attempt.video, 1)
-        request = max(round(request * min(max(factor, 0.1), 8.0)), 1000)
-        if request == attempt.request:
+        request = min(_next_request(tried, goal), most)
+        if any(attempt.request == request for attempt in tried):
             break
-    assert best is not None, "at least one attempt is made"
-    return best
+    return min(tried, key=goal.rank)
 
 
-def _stuck(last: Attempt, attempt: Attempt) -> bool:
-    """Whether the encoder has reached its finest or coarsest: a quite different request changes little."""
-    asked = abs(attempt.request / last.request - 1)
-    moved = abs(attempt.video / max(last.video, 1) - 1)
-    return asked > 0.1 and moved < 0.1 * asked
+def _is_full(tried: list[Attempt], goal: Goal) -> bool:
+    """Whether the encoder has given its best and a much higher request brings nothing more."""
+    if len(tried) < 2 or goal.error(tried[-1]) > 0:
+        return False
+    last, before = tried[-1], tried[-2]
+    return last.request > 1.1 * before.request and last.video < 1.02 * before.video
+
+
+def _next_request(tried: list[Attempt], goal: Goal) -> int:
+    """A straight line in logarithms: between two attempts that enclose the aim, else on from the last two."""
+    last = tried[-1]
+    aim = goal.aim(last.overhead)
+    small = max((a for a in tried if a.video < aim), key=lambda a: a.request, default=None)
+    large = min((a for a in tried if a.video >= aim), key=lambda a: a.request, default=None)
+    if small is not None and large is not None and small.request < large.request:
+        share = math.log(aim / max(small.video, 1)) / math.log(large.video / max(small.video, 1))
+        guess = small.request * (large.request / small.request) ** min(max(share, 0.1), 0.9)
+    else:
+        factor = (aim / max(last.video, 1)) ** (1 / _slope(tried))
+        guess = last.request * min(max(factor, 0.2), 8.0)
+    return max(round(guess), 1000)
+
+
+def _slope(tried: list[Attempt]) -> float:
+    """By how much, in logarithms, the video follows the request, from the last two attempts; 1 at first."""
+    if len(tried) < 2 or tried[-1].request == tried[-2].request:
+        return 1.0
+    asked = math.log(tried[-1].request / tried[-2].request)
+    moved = math.log(max(tried[-1].video, 1) / max(tried[-2].video, 1))
+    return min(max(moved / asked, 0.2), 2.0)
 
 
 def _bits(size: float, spec: EncodeSpec) -> int:
@@ -183,8 +204,9 @@ def _first_pass(job: Job, source: Source, request: int) -> None:
     arguments = joined(
         raw_input(job.spec),
         ["-filter_complex", graph],
-        ["-map", "[kept]", *exact, *lossless_arguments(job.threads), "-f", "nut", INTERMEDIATE],
+        # First, for ffmpeg numbers the log of a pass by its output.
         ["-map", "[seen]", *exact, *looked, "-f", "null", "-"],
+        ["-map", "[kept]", *exact, *lossless_arguments(job.threads), "-f", "nut", INTERMEDIATE],
     )
     feed(arguments, source, job.room)
 

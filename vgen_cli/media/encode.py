@@ -130,6 +130,8 @@ def encoder_arguments(
             ]
         return arguments
     arguments += ["-b:v", str(bitrate)]
+    if encoder == "libvpx-vp9":  # finer than this, noise overflows its buffers and it fails
+        arguments += ["-qmin", "4"]
     if number:
         arguments += ["-pass", str(number), "-passlogfile", PASS_LOG]
     if filler:
@@ -153,7 +155,7 @@ def _speed(encoder: str, preset: str) -> list[str]:
 
 def _x265(spec: EncodeSpec, threads: int | None, bitrate: int | None, number: int, filler: bool) -> list[str]:
     """x265 takes its passes, threads and buffer by a parameter string of its own."""
-    parameters = ["log-level=error"]
+    parameters = ["log-level=error", "info=0"]
     if threads is not None:
         parameters += [f"pools={threads}", "frame-threads=1"]
     if bitrate is None:

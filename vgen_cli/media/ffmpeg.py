@@ -29,7 +29,7 @@ _ECHOES = re.compile(
     r"Error (while )?(encoding|filtering|processing|submitting|sending|muxing|writing trailer|closing|"
     r"opening output file|initializing|reinitializing|during demuxing)|Task finished|Terminating thread|"
     r"Nothing was written|Output file( #\d+)? (is empty|does not)|Received (no|signal)|At least one output|"
-    r"Press \[q\]|frame=|video:|Last message repeated|\s|$)"
+    r"Press \[q\]|Could not open encoder|frame=|video:|Last message repeated|\s|$)"
 )
 _SIGNS = ("No space left on device", "File too large", "Disk quota exceeded", "Cannot allocate memory")
 
@@ -76,14 +76,14 @@ def file_url(path: str | os.PathLike[str]) -> str:
 
 def last_line(stderr: str) -> str:
     """The message that says most: a known cause, or the last line that is no echo; "" for silence."""
-    lines = [_PREFIX.sub("", line).rstrip() for line in stderr.splitlines()]
+    lines = [_PREFIX.sub("", line.rstrip()).removeprefix("  ") for line in stderr.splitlines()]
     for line in reversed(lines):
         for sign in _SIGNS:
             if sign in line:
                 return sign
     telling = [line for line in lines if line and not _ECHOES.match(line)]
-    spoken = telling or [line for line in lines if line.strip()]
-    return spoken[-1].strip()[:300] if spoken else ""
+    spoken = telling[-1:] or [line for line in lines if line.strip()]
+    return spoken[0].strip()[:300] if spoken else ""
 
 
 def fault(doing: str, returncode: int, stderr: str) -> FfmpegError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -52,15 +53,22 @@ def parse_ffmetadata(text: str) -> str | None:
     return None if found is None else re.sub(r"\\(.)", r"\1", found.group(1), flags=re.DOTALL)
 
 
-def append_gif_comment(path: Path, comment: str) -> None:
-    """Puts a comment block before the end mark of a GIF, which has no other place for words."""
+def insert_gif_comment(path: Path, comment: str) -> None:
+    """Puts a comment block at the beginning of a GIF (at its end, ffmpeg would count it as a frame)."""
     data = comment.encode("utf-8", "replace")
     blocks = (data[i : i + _GIF_BLOCK] for i in range(0, len(data), _GIF_BLOCK))
-    with path.open("r+b") as file:
-        file.seek(-1, os.SEEK_END)
-        assert file.read(1) == b";", "a GIF ends in a semicolon"
-        file.seek(-1, os.SEEK_END)
-        file.write(b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0;")
+    written = path.with_name(f"{path.name}.commented")
+    with path.open("rb") as source, written.open("wb") as target:
+        header = source.read(13)
+        target.write(header + source.read(_table_size(header[10])))
+        target.write(b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
+        shutil.copyfileobj(source, target, 1 << 20)
+    written.replace(path)
+
+
+def _table_size(flags: int) -> int:
+    """Bytes of the colour table that follows a GIF header with these flags."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def gif_comment(file: BinaryIO) -> str | None:
@@ -68,8 +76,7 @@ def gif_comment(file: BinaryIO) -> str | None:
     header = file.read(13)
     if len(header) < 13 or header[:3] != b"GIF":
         return None
-    if header[10] & 0x80:
-        file.seek(3 << ((header[10] & 7) + 1), os.SEEK_CUR)
+    file.seek(_table_size(header[10]), os.SEEK_CUR)
     comments: list[str] = []
     while (mark := file.read(1)) in (b"!", b","):
         if mark == b"!":
@@ -79,9 +86,7 @@ def gif_comment(file: BinaryIO) -> str | None:
                 comments.append(data.decode("utf-8", "replace"))
             continue
         picture = file.read(9)
-        if len(picture) == 9 and picture[8] & 0x80:
-            file.seek(3 << ((picture[8] & 7) + 1), os.SEEK_CUR)
-        file.seek(1, os.SEEK_CUR)
+        file.seek((_table_size(picture[8]) if len(picture) == 9 else 0) + 1, os.SEEK_CUR)
         _sub_blocks(file, keep=False)
     recipes = [comment for comment in comments if from_text(comment) is not None] or comments
     return recipes[-1] if recipes else None

@@ -149,8 +149,8 @@ def parse_facts(messages: str, packet_list: str, size_bytes: int, suffix: str = 
     container = _container(messages, suffix)
     if container in ("mp4", "mov") and packets.each:
         fps = 1 / packets.each
-    elif container == "gif":  # delays are whole hundredths of a second, so only their mean is the rate
-        fps = (frames / seconds).limit_denominator(1000)
+    elif container == "gif":
+        fps = gif_rate(frames, seconds)
     colour = _COLOUR.search(messages[picture.end() :])
     tags = [None if tag in _UNNAMED else tag for tag in (colour.groups() if colour else ("unknown",) * 4)]
     turned = _ROTATION.search(messages)
@@ -172,6 +172,14 @@ def parse_facts(messages: str, packet_list: str, size_bytes: int, suffix: str = 
         color_primaries=tags[2],
         color_transfer=tags[3],
     )
+
+
+def gif_rate(frames: int, seconds: Fraction) -> Fraction:
+    """The rate that a GIF means: a whole number where one fits, for delays are whole hundredths of a second."""
+    nominal = Fraction(max(round(frames / seconds), 1))
+    if abs(frames / nominal - seconds) <= Fraction(2, 100):
+        return nominal
+    return (frames / seconds).limit_denominator(100)
 
 
 def parse_packets(listing: str) -> Packets:

@@ -38,7 +38,7 @@ _X26_PRESETS = (
     "placebo",
 )
 MAX_RATE = 1000
-MIN_BITRATE, MAX_BITRATE = 1_000, 2_000_000_000
+MIN_BITRATE = 1_000
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,13 @@ class Codec:
 
     Attributes:
         pix_fmts: pixel formats, the default one first.
-        crf: legal constant-quality range, or None where the codec has no such dial.
+        crf: legal constant-quality range, or None where the codec has neither this dial nor a bitrate.
         default_crf: looks clean.
-        rated: takes a bitrate or a target size.
         presets: legal `--encoder-preset` values; empty: none.
         default_preset: used where none is asked.
         sides: smallest and largest width or height in pixels.
+        max_rate: frames a second at most.
+        max_bitrate: bits a second at most.
         encoders: ffmpeg's encoders for it, best first.
     """
 
@@ -61,29 +62,29 @@ class Codec:
     encoders: tuple[str, ...]
     crf: tuple[int, int] | None = None
     default_crf: int = 0
-    rated: bool = False
     presets: tuple[str, ...] = ()
     default_preset: str = ""
     sides: tuple[int, int] = (2, 16384)
     max_rate: int = MAX_RATE
+    max_bitrate: int = 2_000_000_000
 
 
 CODECS: dict[str, Codec] = {
     codec.name: codec
     for codec in (
-        Codec("h264", _YUV, ("libx264",), (0, 51), 17, True, _X26_PRESETS, "medium"),
-        Codec("h265", _YUV, ("libx265",), (0, 51), 19, True, _X26_PRESETS, "medium", sides=(16, 8192)),
+        Codec("h264", _YUV, ("libx264",), (0, 51), 17, _X26_PRESETS, "medium"),
+        Codec("h265", _YUV, ("libx265",), (0, 51), 19, _X26_PRESETS, "medium", sides=(16, 8192)),
         Codec(
             "av1",
             ("yuv420p", "yuv420p10le"),
             ("libsvtav1", "libaom-av1"),
             (1, 63),
             22,
-            True,
             tuple(str(n) for n in range(14)),
             "7",
+            max_bitrate=100_000_000,
         ),
-        Codec("vp9", _YUV, ("libvpx-vp9",), (0, 63), 22, True, tuple(str(n) for n in range(9)), "3"),
+        Codec("vp9", _YUV, ("libvpx-vp9",), (0, 63), 22, tuple(str(n) for n in range(9)), "3"),
         Codec("ffv1", ("bgr0", *_YUV), ("ffv1",)),
         Codec("gif", ("pal8",), ("gif",), max_rate=50),
         Codec("png", ("rgb24",), ("png",)),
@@ -248,8 +249,9 @@ def _check_quality(spec: EncodeSpec, row: Codec) -> None:
         low, high = row.crf
         if not (math.isfinite(spec.crf) and low <= spec.crf <= high):
             raise UsageError(f"--crf of {row.name} lies in {low} to {high}, not {spec.crf}")
-    if spec.bitrate is not None and not MIN_BITRATE <= spec.bitrate <= MAX_BITRATE:
-        raise UsageError(f"--bitrate lies in 1k to 2000M bits a second, not {spec.bitrate}")
+    if spec.bitrate is not None and not MIN_BITRATE <= spec.bitrate <= row.max_bitrate:
+        most = f"{row.max_bitrate // 1_000_000}M"
+        raise UsageError(f"--bitrate of {row.name} lies in 1k to {most} bits a second, not {spec.bitrate}")
     if spec.target_size is not None and spec.target_size * 8 < MIN_BITRATE * spec.duration:
         seconds = float(spec.duration)
         raise UsageError(

@@ -38,8 +38,9 @@ def verify(path: Path, container: str, spec: EncodeSpec, source: Source, threads
     except UsageError as fault:
         raise _failed(f"it cannot be read back ({fault})") from None
     frames, brightest = _decode(path, threads)
-    if frames != spec.num_frames or facts.num_frames != spec.num_frames:
-        raise _failed(f"it has {min(frames, facts.num_frames)} of {spec.num_frames} frames")
+    for number in (frames, facts.num_frames):
+        if number != spec.num_frames:
+            raise _failed(f"it has {number} frames instead of {spec.num_frames}")
     if (facts.width, facts.height) != (spec.width, spec.height):
         raise _failed(f"it is {facts.width}x{facts.height} instead of {spec.width}x{spec.height}")
     if not _rate_holds(facts.fps, spec.fps, container, spec.num_frames):

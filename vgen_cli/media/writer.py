@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import MediaError
 from .bitrate import encode_to_rate
-from .destination import Destination, check_destination, publish, workspace
+from .destination import EXTENSIONS, Destination, check_destination, publish, workspace
 from .encode import (
     INTERMEDIATE,
     METADATA,
@@ -37,7 +37,7 @@ from .encode import (
     threads_of,
 )
 from .ffmpeg import run
-from .metadata import SIDECAR, append_gif_comment, ffmetadata, to_text
+from .metadata import SIDECAR, ffmetadata, insert_gif_comment, to_text
 from .probe import ClipFacts
 from .source import Source, feed
 from .spec import EncodeSpec, check_encoding
@@ -114,7 +114,7 @@ def _destination(
     if not isinstance(path, Destination):
         if os.fspath(path) == "-" and stream is not None:
             return Destination(Path("-"), "mp4")
-        if spec.codec == "png":  # a Path cannot end in a slash
+        if spec.codec == "png" and Path(path).suffix.lower() not in EXTENSIONS:  # a Path keeps no last slash
             path = Destination(Path(path), "png")
     return check_destination(path, overwrite=overwrite)
 
@@ -207,7 +207,7 @@ def _gif(job: Job, source: Source, stage: Callable[[str], None]) -> Path:
     run(arguments, "encoding the clip", cwd=job.room)
     if job.comment:
         with _on_disk():
-            append_gif_comment(path, job.comment)
+            insert_gif_comment(path, job.comment)
     return path
 
 
