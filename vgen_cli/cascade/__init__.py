@@ -1,0 +1,1 @@
+"""The cascade: from a plan to a finished clip, stage by stage."""

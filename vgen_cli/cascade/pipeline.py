@@ -1,0 +1,178 @@
+"""The story: encode the prompt, fold over the plan's stages, decode, write. Knows no stage's inside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from models.layers.tiling import Tiling
+
+from .. import __version__
+from ..events import ClipFinished, FramesWritten, Listener, Note, StageFinished, StageStarted, StepDone
+from ..media.destination import Destination
+from ..media.spec import EncodeSpec
+from ..media.writer import WrittenClip, write_clip
+from ..plan import Plan, StagePlan
+from . import device, frames, memory, stages
+from .conditioning import encode_prompts
+from .memory import Residency
+
+if TYPE_CHECKING:
+    from models.checkpoint import Located
+
+TILED_PIXELS = 1024 * 1024
+"""Frames larger than this are decoded in tiles where nothing else is asked."""
+
+
+class Clock:
+    """Seconds by stage, and the events that go with them."""
+
+    def __init__(self, listener: Listener, machine: device.Machine) -> None:
+        self.listener, self.machine = listener, machine
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, steps: int = 0, detail: str = "") -> Iterator[None]:
+        """Time a block and tell about its beginning and its end."""
+        self.listener(StageStarted(name, steps, detail))
+        started = time.perf_counter()
+        yield
+        took = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + took
+        self.listener(StageFinished(name, took, memory.peak_bytes(self.machine)))
+
+
+@torch.inference_mode()
+def render(
+    plan: Plan,
+    located: Located,
+    output: Destination,
+    listener: Listener,
+    *,
+    overwrite: bool = False,
+    metadata: bool = True,
+    residency: Residency | None = None,
+) -> dict[str, Any]:
+    """Make the clip of a plan.
+
+    Args:
+        plan: from `make_plan`.
+        located: where its model's weights are.
+        output: where the clip goes.
+        listener: told what happens.
+        overwrite: whether a finished file may be replaced.
+        metadata: whether the recipe rides inside the file.
+        residency: parts already loaded for an earlier clip of the same model and machine.
+
+    Returns:
+        the fields of the `--json` line.
+
+    Raises:
+        UsageError: a device or number type that is not here.
+        ModelError, VgenError: a weight file, the run or the writing failed; nothing is left at the final path.
+    """
+    recipe, card = plan.recipe, located.card.compat(plan.recipe.compat)
+    card = card.preset(recipe.preset) if recipe.preset else card
+    residency = residency or resident(plan, located, listener)
+    machine = residency.machine
+    clock = Clock(listener, machine)
+    guided = any(stage.guidance_scale != 1 or stage.guidance_rescale for stage in plan.stages)
+    with clock.stage("encode prompt"), residency.text_encoder() as encoder:
+        conditioning = encode_prompts(encoder, recipe, card, guided=guided)
+    generator = torch.Generator().manual_seed(recipe.seed or 0)
+    name = ""
+
+    def on_step(step: int, steps: int) -> None:
+        listener(StepDone(name, step, steps))
+
+    context = stages.Context(card, conditioning, residency, generator, on_step)
+    *making, decoding = plan.stages
+    state = stages.start(making[0], context)
+    for stage in making:
+        name = stage.kind
+        with clock.stage(name, max(0, len(stage.sigmas) - 1), str(stage.pixels)):
+            state = stages.STAGES[stage.kind](state, stage, context)
+    with clock.stage("decode and write", detail=str(output)):
+        pieces = stages.decode(state, decoding, context, _tiling(recipe.vae_tiling, decoding))
+        clip = _write(plan, frames.to_bytes(pieces), output, listener, overwrite=overwrite, metadata=metadata)
+    for warning in clip.warnings:
+        listener(Note(warning))
+    facts = _facts(plan, clip, clock)
+    listener(ClipFinished(facts["path"], facts))
+    return facts
+
+
+def resident(plan: Plan, located: Located, listener: Listener) -> Residency:
+    """A machine and a residency policy for a plan, said aloud."""
+    recipe = plan.recipe
+    machine = device.choose(recipe, located.card)
+    largest = max(stage.memory_bytes for stage in plan.stages)
+    policy = memory.policy(recipe.offload, machine, plan.memory_bytes, largest)
+    listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
+    return Residency(located, machine, policy, compiled=bool(recipe.compile))
+
+
+def _tiling(asked: bool | None, stage: StagePlan) -> Tiling | None:
+    large = stage.pixels.height * stage.pixels.width > TILED_PIXELS
+    return Tiling() if asked or (asked is None and large) else None
+
+
+def _write(
+    plan: Plan,
+    made: Iterator[frames.Frames],
+    output: Destination,
+    listener: Listener,
+    *,
+    overwrite: bool,
+    metadata: bool,
+) -> WrittenClip:
+    wanted, last = plan.output, plan.stages[-1]
+    if (last.pixels.height, last.pixels.width) != (wanted.height, wanted.width):
+        made = frames.cropped(made, wanted.height, wanted.width)
+    if wanted.resample:
+        made = frames.at_rate(made, last.fps, wanted.fps)
+    spec = EncodeSpec(
+        wanted.width,
+        wanted.height,
+        wanted.fps,
+        wanted.num_frames,
+        codec=wanted.codec,
+        pix_fmt=wanted.pix_fmt,
+        crf=wanted.crf,
+        bitrate=wanted.bitrate,
+        target_size=wanted.target_size,
+        preset=wanted.encoder_preset or "",
+    )
+    note = {"vgen": __version__, "model": plan.card_name, **plan.recipe.to_dict()} if metadata else None
+    return write_clip(
+        frames.first(made, wanted.num_frames),
+        output,
+        spec,
+        metadata=note,
+        overwrite=overwrite,
+        on_frames=lambda done, total: listener(FramesWritten(done, total)),
+        on_stage=lambda words: listener(StageStarted("decode and write", detail=words)),
+    )
+
+
+def _facts(plan: Plan, clip: WrittenClip, clock: Clock) -> dict[str, Any]:
+    facts = clip.facts
+    return {
+        "path": str(clip.path),
+        "width": facts.width,
+        "height": facts.height,
+        "fps": float(facts.fps),
+        "num_frames": facts.num_frames,
+        "duration": float(facts.duration),
+        "bitrate": facts.bitrate,
+        "codec": facts.codec,
+        "seed": plan.recipe.seed,
+        "model": plan.card_name,
+        "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
+        "peak_memory_bytes": memory.peak_bytes(clock.machine),
+        "recipe": plan.recipe.to_dict(),
+    }

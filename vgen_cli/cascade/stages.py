@@ -1,0 +1,173 @@
+"""The verbs of the cascade: base, temporal upsample, spatial upsample, refine, decode.
+
+Each is a function from a latent state to a latent state (decode: to pieces of a clip), told by its plan. Knows no
+command, no file and no progress bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from models.catalog import ModelCard
+from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, add_noise, denoiser, held
+from models.diffusion.guidance import classifier_free
+from models.diffusion.samplers import SAMPLERS
+from models.layers.tiling import Tiling
+
+from ..errors import RunError
+from ..plan import StagePlan
+from .conditioning import Conditioning, Text
+from .memory import Residency
+
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage of one clip shares."""
+
+    card: ModelCard
+    conditioning: Conditioning
+    residency: Residency
+    generator: torch.Generator
+    on_step: OnStep
+
+    def noise(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
+        return torch.randn(shape, generator=self.generator).to(self.residency.machine.device)
+
+
+Stage = Callable[[LatentState, StagePlan, Context], LatentState]
+
+
+def base(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
+    """Denoise from the plan's first sigma to 0."""
+    return _sampled(state, plan, context)
+
+
+def temporal_upsample(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
+    """T latent frames → 2T - 1, through the temporal upsampler."""
+    return _upsampled(state, plan, context, "temporal_upsampler")
+
+
+def spatial_upsample(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
+    """Twice the rows and columns, through the spatial upsampler."""
+    return _upsampled(state, plan, context, "spatial_upsampler")
+
+
+def refine(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
+    """Noise the latents to the plan's first sigma and denoise them at their own size."""
+    noise = context.noise(tuple(state.latents.shape))
+    return _sampled(replace(state, latents=add_noise(state.latents, noise, plan.sigmas[0])), plan, context)
+
+
+STAGES: dict[str, Stage] = {
+    "base": base,
+    "temporal-upsample": temporal_upsample,
+    "spatial-upsample": spatial_upsample,
+    "refine": refine,
+}
+
+
+def start(plan: StagePlan, context: Context) -> LatentState:
+    """The state before the base stage: noise alone, in the shape and order in which diffusers draws it."""
+    return LatentState(context.noise((1, *plan.latent.as_tuple())), None, None)
+
+
+def decode(state: LatentState, plan: StagePlan, context: Context, tiling: Tiling | None) -> Iterator[Tensor]:
+    """Pieces `(1, 3, t, H, W)` of the clip in about [-1, 1]; memory does not grow with its length."""
+    card, machine = context.card, context.residency.machine
+    latents = state.latents
+    with context.residency.network("autoencoder") as autoencoder:
+        if card.decode_timestep is not None:
+            latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
+        if plan.tone_map:
+            from models.ltx.upsampler import tone_map
+
+            latents = tone_map(latents, plan.tone_map)
+        pieces = autoencoder.decode_stream(
+            latents.to(machine.dtype), card.decode_timestep, generator=context.generator, tiling=tiling
+        )
+        yield from pieces
+
+
+def _decode_noise(
+    latents: Tensor, context: Context, normalise: Callable[[Tensor], Tensor], denormalise: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The little noise that a timestep-conditioned decoder expects, mixed in the space that the card names."""
+    card = context.card
+    scale = card.decode_timestep if card.decode_noise_scale is None else card.decode_noise_scale
+    assert scale is not None
+    noise = context.noise(tuple(latents.shape))
+    if card.decode_noise_space == "raw":
+        return normalise(torch.lerp(denormalise(latents), noise, scale))
+    return torch.lerp(latents, noise, scale)
+
+
+def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
+    """`sampler(guidance(denoiser(transformer)), latents, sigmas)`."""
+    with context.residency.network("transformer") as transformer:
+        conditional = _bound(transformer, context.conditioning.positive, plan, context)
+        guided = conditional
+        if plan.guidance_scale != 1 or plan.guidance_rescale:
+            negative = context.conditioning.negative
+            assert negative is not None
+            unconditional = _bound(transformer, negative, plan, context)
+            guided = classifier_free(conditional, unconditional, plan.guidance_scale, plan.guidance_rescale)
+        latents = SAMPLERS[plan.sampler](
+            held(guided, state, plan.sigmas),
+            state.start(plan.sigmas),
+            plan.sigmas,
+            path=Path.FLOW,
+            noise=lambda: context.noise(tuple(state.latents.shape)),
+            on_step=lambda step, steps, _: context.on_step(step, steps),
+        )
+    return replace(state, latents=_finite(latents, plan, context))
+
+
+def _bound(transformer: torch.nn.Module, text: Text, plan: StagePlan, context: Context) -> Denoiser:
+    """The transformer as a denoiser of this stage's shape for one prompt."""
+    card, maps = context.card, None
+    if card.coordinate_maps:
+        from models.nano.maps import coordinate_maps
+
+        maps = coordinate_maps(plan.latent).to(context.residency.machine.device)
+    network = transformer.bind(  # type: ignore[operator]
+        text.context,
+        text.mask,
+        plan.latent,
+        fps=float(plan.fps),
+        compression=card.compression,
+        causal_time=card.causal_time,
+        maps=maps,
+    )
+    return denoiser(network, Prediction(card.prediction))
+
+
+def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str) -> LatentState:
+    """Normalised latents through an upsampler, which works in the autoencoder's raw space."""
+    from models.ltx.upsampler import adain
+
+    residency = context.residency
+    with residency.network("autoencoder") as autoencoder, residency.network(part) as upsampler:
+        raw = upsampler(autoencoder.denormalise(state.latents).to(residency.machine.dtype))
+        latents = autoencoder.normalise(raw.float())
+    latents = adain(latents, state.latents, plan.adain) if plan.adain else latents
+    return LatentState(_finite(latents, plan, context), None, None)
+
+
+def _finite(latents: Tensor, plan: StagePlan, context: Context) -> Tensor:
+    """The latents, unless they hold NaN or infinity.
+
+    Raises:
+        RunError: they do; the number type is the usual cause.
+    """
+    if not bool(torch.isfinite(latents).all()):
+        machine = context.residency.machine
+        way = "" if machine.dtype == torch.float32 else "; try --dtype float32"
+        raise RunError(f"the {plan.kind} stage made numbers that are not finite on {machine}{way}")
+    return latents
