@@ -1,7 +1,7 @@
 """A scene in words: many phrasings of plain English, some of them kept back for evaluation only.
 
-Tables of phrases, listed from common to rare, and sentence templates with slots. Knows no pixels and no token ids;
-`words()` is everything that a caption can contain, which is what the tokenizer is built from.
+Fills the templates of `phrases.py`. Knows no pixels and no token ids; `words()` is everything that a caption can
+contain, which is what the tokenizer is built from.
 """
 
 from __future__ import annotations
@@ -11,565 +11,30 @@ import re
 import zlib
 from collections.abc import Sequence
 
+from .phrases import (
+    ADVERBS,
+    ARTICLES,
+    BACKDROP_WORDS,
+    BEFORE_NOUN,
+    CLAUSES,
+    COLOUR_WORDS,
+    FILLERS,
+    HELD_OUT_TEMPLATES,
+    MOTION_WORDS,
+    NOUNS,
+    OBJECT_ALONE,
+    OPENERS,
+    PREPOSITIONS,
+    SIZE_WORDS,
+    TEMPLATES,
+    VERBS,
+    WITHOUT_BACKDROP,
+    WITHOUT_MOTION,
+)
 from .world import COLOURS, Scene
 
-NOUNS: dict[str, tuple[str, ...]] = {
-    "circle": (
-        "circle",
-        "ball",
-        "disc",
-        "disk",
-        "dot",
-        "round shape",
-        "circular shape",
-        "filled circle",
-        "sphere",
-    ),
-    "square": ("square", "box", "block", "square shape", "cube", "square block", "tile"),
-    "triangle": ("triangle", "triangle shape", "triangular shape", "three-sided shape", "three sided shape"),
-    "star": ("star", "five-pointed star", "star shape", "five pointed star", "star-shaped object"),
-    "heart": ("heart", "love heart", "heart shape", "heart-shaped object", "heart symbol"),
-    "ring": ("ring", "hoop", "donut", "circle outline", "doughnut", "hollow circle", "ring shape", "loop"),
-}
-SIZE_WORDS: dict[str, tuple[str, ...]] = {
-    "small": ("small", "tiny", "little", "mini", "small sized", "miniature"),
-    "large": ("large", "big", "huge", "giant", "large sized", "enormous"),
-}
-COLOUR_WORDS: dict[str, tuple[str, ...]] = {
-    name: (name, f"bright {name}", f"{name} coloured", f"{name} colored", f"{name}-colored", f"solid {name}")
-    for name in COLOURS
-}
-
-# Participles and the form that follows "it".
-VERBS: dict[str, str] = {
-    "moving": "moves",
-    "going": "goes",
-    "sliding": "slides",
-    "drifting": "drifts",
-    "gliding": "glides",
-    "travelling": "travels",
-    "traveling": "travels",
-    "floating": "floats",
-    "flying": "flies",
-    "heading": "heads",
-    "rolling": "rolls",
-    "shifting": "shifts",
-    "passing": "passes",
-    "running": "runs",
-    "sweeping": "sweeps",
-    "sailing": "sails",
-    "crossing": "crosses",
-    "zooming": "zooms",
-    "dashing": "dashes",
-    "rising": "rises",
-    "ascending": "ascends",
-    "climbing": "climbs",
-    "lifting": "lifts",
-    "soaring": "soars",
-    "falling": "falls",
-    "sinking": "sinks",
-    "dropping": "drops",
-    "descending": "descends",
-    "growing": "grows",
-    "getting": "gets",
-    "becoming": "becomes",
-    "expanding": "expands",
-    "increasing": "increases",
-    "enlarging": "enlarges",
-    "swelling": "swells",
-    "inflating": "inflates",
-    "scaling": "scales",
-    "shrinking": "shrinks",
-    "contracting": "contracts",
-    "decreasing": "decreases",
-    "reducing": "reduces",
-    "diminishing": "diminishes",
-    "dwindling": "dwindles",
-    "bouncing": "bounces",
-    "hopping": "hops",
-    "jumping": "jumps",
-    "bobbing": "bobs",
-    "leaping": "leaps",
-    "spinning": "spins",
-    "rotating": "rotates",
-    "turning": "turns",
-    "twirling": "twirls",
-    "whirling": "whirls",
-    "revolving": "revolves",
-    "standing": "stands",
-    "staying": "stays",
-    "remaining": "remains",
-    "holding": "holds",
-    "sitting": "sits",
-    "keeping": "keeps",
-    "resting": "rests",
-    "hovering": "hovers",
-    "not moving": "does not move",
-    "motionless": "is motionless",
-    "stationary": "is stationary",
-    "static": "is static",
-    "still": "is still",
-    "unmoving": "is unmoving",
-    "fixed": "is fixed",
-    "at rest": "is at rest",
-}
-_IRREGULAR = {"is": "be", "does": "", "goes": "go", "flies": "fly"}
-_WAYS = tuple(verb for verb in tuple(VERBS)[:19] if verb != "crossing")
-
-
-def _sideways(to: str, fro: str) -> tuple[str, ...]:
-    return (
-        to,
-        f"to the {to}",
-        f"from {fro} to {to}",
-        f"{to}wards",
-        f"{to}ward",
-        f"towards the {to}",
-        f"toward the {to}",
-        f"{fro} to {to}",
-        f"from the {fro} to the {to}",
-        f"across the screen to the {to}",
-        f"to the {to} side",
-        f"towards the {to} side",
-        f"towards the {to} edge",
-        f"across the screen from {fro} to {to}",
-        f"from the {fro} side to the {to} side",
-        f"across the frame to the {to}",
-        f"to the {to} across the picture",
-        f"from the {fro} edge to the {to} edge",
-        f"in from the {fro}",
-        f"across from {fro} to {to}",
-        f"in a {to}ward direction",
-        f"off to the {to}",
-        f"to the {to} edge of the screen",
-        f"horizontally to the {to}",
-        f"straight to the {to}",
-        f"toward the {to} side of the frame",
-    )
-
-
-def _upright(to: str, end: str, start: str) -> tuple[str, ...]:
-    return (
-        to,
-        f"{to}wards",
-        f"{to}ward",
-        f"from {start} to {end}",
-        f"to the {end}",
-        f"towards the {end}",
-        f"toward the {end}",
-        f"{to} the screen",
-        f"{start} to {end}",
-        f"from the {start} to the {end}",
-        f"straight {to}",
-        f"to the {end} of the screen",
-        f"towards the {end} edge",
-        f"vertically {to}wards",
-        f"in an {to}ward direction" if to == "up" else f"in a {to}ward direction",
-        f"{to} across the picture",
-        f"{to} towards the {end} of the frame",
-        f"from the {start} edge to the {end} edge",
-    )
-
-
-def _crossing(start: str, end: str) -> tuple[str, ...]:
-    return tuple(
-        f"{what} from {start} to {end}"
-        for what in ("the screen", "the frame", "the picture", "the canvas", "over")
-    )
-
-
-_ON_THE_SPOT = ("", "in place", "on the spot", "in the middle", "again and again", "without stopping")
-# Each motion is one or more groups of (verbs, what may follow them).
-MOTION_WORDS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
-    "left": ((_WAYS, _sideways("left", "right")), (("crossing",), _crossing("right", "left"))),
-    "right": ((_WAYS, _sideways("right", "left")), (("crossing",), _crossing("left", "right"))),
-    "up": (
-        (_WAYS, _upright("up", "top", "bottom")),
-        (
-            ("rising", "ascending", "climbing", "lifting", "soaring"),
-            (
-                "",
-                "up",
-                "upwards",
-                "upward",
-                "to the top",
-                "towards the top",
-                "from the bottom",
-                "into the air",
-            ),
-        ),
-    ),
-    "down": (
-        (_WAYS, _upright("down", "bottom", "top")),
-        (
-            ("falling", "sinking", "dropping", "descending"),
-            ("", "down", "downwards", "downward", "to the bottom", "towards the bottom", "from the top"),
-        ),
-    ),
-    "growing": (
-        (
-            ("growing", "expanding", "enlarging", "swelling", "inflating"),
-            (
-                "",
-                "in size",
-                "over time",
-                "outwards",
-                "more and more",
-                "from the middle",
-                "from small to large",
-                "from small to big",
-                "until it is big",
-            ),
-        ),
-        (("getting", "growing", "becoming"), ("bigger", "larger", "bigger and bigger", "larger and larger")),
-        (("increasing", "scaling", "growing"), ("in size", "up in size")),
-    ),
-    "shrinking": (
-        (
-            ("shrinking", "contracting", "diminishing", "dwindling"),
-            (
-                "",
-                "in size",
-                "over time",
-                "away",
-                "more and more",
-                "inwards",
-                "down",
-                "from large to small",
-                "from big to small",
-                "until it is tiny",
-            ),
-        ),
-        (
-            ("getting", "becoming", "shrinking"),
-            ("smaller", "smaller and smaller", "tinier", "smaller in size"),
-        ),
-        (("decreasing", "reducing", "scaling"), ("in size", "down in size")),
-    ),
-    "bouncing": (
-        (
-            ("bouncing", "hopping", "jumping", "leaping"),
-            ("", "up and down", *_ON_THE_SPOT[1:], "down and up", "around"),
-        ),
-        (
-            ("moving", "bobbing", "going"),
-            ("up and down", "up and down again", "up and down repeatedly", "down and up", "up then down"),
-        ),
-    ),
-    "spinning": (
-        (
-            ("spinning", "rotating", "turning", "twirling", "whirling", "revolving"),
-            (
-                *_ON_THE_SPOT,
-                "around",
-                "round and round",
-                "clockwise",
-                "on its axis",
-                "around itself",
-                "around its center",
-                "about its centre",
-            ),
-        ),
-    ),
-    "still": (
-        (
-            ("staying", "standing", "holding", "sitting", "remaining", "keeping"),
-            ("still", "completely still"),
-        ),
-        (
-            ("not moving", "motionless", "static", "stationary", "still"),
-            ("", "in place", "at all", "on the spot"),
-        ),
-        (
-            ("remaining", "staying", "resting", "hovering"),
-            (
-                "motionless",
-                "in place",
-                "static",
-                "stationary",
-                "put",
-                "fixed",
-                "in the center",
-                "in the centre",
-            ),
-        ),
-        (("still", "unmoving", "fixed", "at rest"), ("", "in the middle", "in one place", "in its place")),
-    ),
-}
-BEFORE_NOUN: dict[str, tuple[str, ...]] = {
-    "left": ("left moving", "leftward moving", "left-moving"),
-    "right": ("right moving", "rightward moving", "right-moving"),
-    "up": ("rising", "ascending", "upward moving", "climbing"),
-    "down": ("falling", "sinking", "descending", "downward moving", "dropping"),
-    "growing": ("growing", "expanding", "swelling", "enlarging"),
-    "shrinking": ("shrinking", "contracting", "dwindling"),
-    "bouncing": ("bouncing", "jumping", "hopping"),
-    "spinning": ("spinning", "rotating", "turning", "twirling"),
-    "still": ("still", "motionless", "static", "stationary", "unmoving"),
-}
-
-# {c} is the colour and {d} its darker shade.
-BACKDROP_WORDS: dict[str, tuple[str, ...]] = {
-    "plain": (
-        "{c} background",
-        "{c} backdrop",
-        "plain {c} background",
-        "solid {c} background",
-        "{c} canvas",
-        "{c} screen",
-        "{c} wall",
-        "{c} plain background",
-        "plain {c} backdrop",
-        "uniform {c} background",
-        "flat {c} background",
-        "{c} surface",
-        "simple {c} background",
-        "{c} colored background",
-        "{c} coloured backdrop",
-        "solid {c} backdrop",
-        "empty {c} background",
-        "background of {c}",
-        "background that is {c}",
-        "completely {c} background",
-        "{c} page",
-        "{c} field",
-    ),
-    "gradient": (
-        "{c} gradient",
-        "{c} gradient background",
-        "gradient {c} background",
-        "{c} background fading to {d}",
-        "background fading from {c} to {d}",
-        "{c} gradient backdrop",
-        "{c} background with a gradient",
-        "background that fades from {c} to {d}",
-        "background with a {c} gradient",
-        "smooth {c} gradient",
-        "{c} shaded background",
-        "gradient from {c} to {d}",
-        "{c} to {d} gradient",
-    ),
-    "stripes": (
-        "{c} striped background",
-        "striped {c} background",
-        "background with {c} stripes",
-        "{c} background with stripes",
-        "{c} stripes",
-        "{c} striped backdrop",
-        "striped {c} wall",
-        "{c} stripe pattern",
-        "background of {c} stripes",
-        "{c} vertical stripes",
-        "{c} striped pattern",
-        "{c} and {d} stripes",
-    ),
-    "checkerboard": (
-        "{c} checkerboard",
-        "{c} checkered background",
-        "{c} checkerboard background",
-        "checkered {c} background",
-        "{c} chequered background",
-        "{c} checkerboard pattern",
-        "chequered {c} backdrop",
-        "{c} background with a checkerboard pattern",
-        "{c} checked background",
-        "{c} chessboard",
-        "background with {c} checks",
-        "{c} and {d} checkerboard",
-    ),
-    "stars": (
-        "{c} starry sky",
-        "starry {c} background",
-        "{c} sky with stars",
-        "{c} background with stars",
-        "starry {c} sky",
-        "{c} night sky with stars",
-        "{c} starry background",
-        "{c} starry night sky",
-        "{c} sky full of stars",
-        "{c} night sky",
-        "{c} background full of stars",
-        "{c} background with white stars",
-        "{c} space with stars",
-        "{c} background dotted with stars",
-    ),
-}
-CLAUSES: dict[str, tuple[str, ...]] = {
-    "plain": (
-        "the background is {c}",
-        "background is {c}",
-        "the background color is {c}",
-        "with {c} behind it",
-        "the backdrop is {c}",
-        "{c} behind it",
-        "background: {c}",
-        "the background colour is {c}",
-        "background {c}",
-        "everything behind it is {c}",
-        "the wall behind it is {c}",
-        "on {c}",
-    ),
-    "gradient": ("the background is a {c} gradient", "background: {c} gradient", "a {c} gradient behind it"),
-    "stripes": ("the background is striped {c}", "the background has {c} stripes", "{c} stripes behind it"),
-    "checkerboard": (
-        "the background is a {c} checkerboard",
-        "the background is checkered {c}",
-        "a {c} checkerboard behind it",
-    ),
-    "stars": (
-        "the background is a starry {c} sky",
-        "behind it is a {c} sky with stars",
-        "{c} sky with stars behind",
-    ),
-}
-PREPOSITIONS = (
-    "on",
-    "against",
-    "over",
-    "with",
-    "in front of",
-    "upon",
-    "on top of",
-    "across",
-    "in",
-    "within",
-    "before",
-)
-
-OPENERS = (
-    "a video of",
-    "an animation of",
-    "a clip of",
-    "video of",
-    "animation of",
-    "a short video of",
-    "a clip showing",
-    "clip showing",
-    "a video showing",
-    "animation showing",
-    "a simple animation of",
-    "a short clip of",
-    "footage of",
-    "an image of",
-    "a picture of",
-    "a scene with",
-    "a movie of",
-    "please make a video of",
-    "show",
-    "draw",
-    "generate",
-    "create an animation of",
-    "watch",
-)
-# Slots: {a} and {bare} the object, with and without an article; {ing}, {does} and {do} its motion; {moving} both at once;
-# {on} the backdrop after a preposition; {bg} and {a_bg} the backdrop alone; {clause} a remark about it.
-TEMPLATES = (
-    "{a} {ing} {on}",
-    "{a} {does} {on}",
-    "{of} {a} {ing} {on}",
-    "{on}, {a} {does}",
-    "{a} {on} {ing}",
-    "{a} is {ing} {on}",
-    "{bare} {ing}, {bg}",
-    "{bare}, {bg}, {ing}",
-    "{a_bg} with {a} {ing}",
-    "{a} {ing}, {clause}",
-    "{moving} {on}",
-    "{a} {does}, {clause}",
-    "there is {a} {ing} {on}",
-    "{on}, {a} is {ing}",
-    "{a} that {does} {on}",
-    "{on} {a} {ing}",
-    "{a_bg} and {a} {ing}",
-    "{a} {on}, {ing}",
-    "{bare}, {ing}, {bg}",
-    "{bg}, {bare}, {ing}",
-    "{of} {a} that is {ing} {on}",
-    "{a} which is {ing} {on}",
-    "{of} {moving} {on}",
-    "{a} {on}. it {does}",
-    "{moving}, {bg}",
-    "{bg}, {bare} {ing}",
-    "{on} there is {a} {ing}",
-    "{a} {on} that {does}",
-    "{of} {a} {on}, {ing}",
-    "{a} {on}, it is {ing}",
-    "{clause}. {a} {does}",
-    "we see {a} {ing} {on}",
-    "{of} {a_bg} with {a} {ing}",
-    "{clause}, {a} {does}",
-    "{a} can be seen {ing} {on}",
-    "{a_bg}, where {a} {does}",
-    "{a_bg} where {a} is {ing}",
-    "{does}: {a} {on}",
-    "{a} as it {does} {on}",
-    "watch {a} {do} {on}",
-    "{a} will {do} {on}",
-    "make {a} {do} {on}",
-    "{of} {a}. it {does}. {clause}",
-    "let {a} {do} {on}",
-    "while {a} {does}, {clause}",
-    "in this video {a} {does} {on}",
-)
-HELD_OUT_TEMPLATES = (
-    "{on} you can see {a} {ing}",
-    "{of} {a} while it is {ing} {on}",
-    "{clause} and {a} {does}",
-    "in front of us {a} {does} {on}",
-    "there is {a_bg}, and {a} that {does}",
-    "{a}, which {does}, {on}",
-    "{a} {does} and {clause}",
-    "we watch {a} as it {does} {on}",
-    "this is {a} {ing} {on}",
-    "in this clip there is {a} {on} and it {does}",
-)
-_WITHOUT_BACKDROP = (
-    "{a} {ing}",
-    "{a} {does}",
-    "{bare} {ing}",
-    "{of} {a} {ing}",
-    "{moving}",
-    "{a} is {ing}",
-    "there is {a} {ing}",
-    "{a} that {does}",
-)
-_WITHOUT_MOTION = (
-    "{a} {on}",
-    "{bare}, {bg}",
-    "{of} {a} {on}",
-    "{a_bg} with {a}",
-    "{bare} {on}",
-    "there is {a} {on}",
-    "{on}, {a}",
-    "{a}, {clause}",
-    "{bg}, {bare}",
-)
-_OBJECT_ALONE = ("{a}", "{bare}", "{of} {a}", "there is {a}")
-
-_ARTICLES = ("a", "a", "a", "the", "", "one", "a single")
-_ADVERBS = (
-    "slowly",
-    "smoothly",
-    "quickly",
-    "steadily",
-    "gently",
-    "gradually",
-    "calmly",
-    "constantly",
-    "fast",
-)
-# Words without a meaning in this world, sprinkled in so that prompts may contain them.
-FILLERS = tuple(
-    "about actually all also always any are around beautiful been before being but by cartoon clean clearly"
-    " colorful colourful cool cute design digital during each ever every far film for geometric good graphic"
-    " graphics has have here high his how i if illustration just kind like lone lonely long lovely made make"
-    " maybe me minimal minimalist motion movement my near neat nice no now object of only or our out own particular"
-    " perfect perfectly pretty quality quite really render rendered see shiny shown simply so some somewhat style"
-    " such than their then these they thing this those through time to until us very view visible want was we well"
-    " were what when who will would you your 2d 4k hd".split()
-)
-
 _WORD = re.compile(r"\w+|[^\w\s]")
+_IRREGULAR = {"is": "be", "does": "", "goes": "go", "flies": "fly"}
 _VOWEL = re.compile(r"[aeio]|u(?!ni)")
 
 
@@ -584,7 +49,7 @@ def reserved(first: str, second: str) -> bool:
 
 
 def _plain_form(does: str) -> str:
-    """ "moves" as it stands after "will": "move"."""
+    """The form after "will" of the form after "it": of "moves", "move"."""
     verb, _, rest = does.partition(" ")
     if verb in _IRREGULAR:
         return f"{_IRREGULAR[verb]} {rest}".strip()
@@ -631,12 +96,17 @@ class _Slots:
             words = (*before, size, colour, noun)
         return " ".join(filter(None, words))
 
+    def being(self) -> str:
+        """The object as a sentence about its colour."""
+        size = f"{_common(self.rng, SIZE_WORDS[self.scene.size])} " if self.rng.random() < 0.4 else ""
+        return f"the {size}{_common(self.rng, NOUNS[self.scene.shape])} is {self.scene.colour}"
+
     def a(self) -> str:
-        return _with_article(self.rng.choice(_ARTICLES), self.bare(), self.rng)
+        return _with_article(self.rng.choice(ARTICLES), self.bare(), self.rng)
 
     def moving(self) -> str:
         word = _common(self.rng, BEFORE_NOUN[self.scene.motion])
-        return _with_article(self.rng.choice(_ARTICLES), self.bare(word), self.rng)
+        return _with_article(self.rng.choice(ARTICLES), self.bare(word), self.rng)
 
     def _motion(self) -> tuple[str, str]:
         """A verb and what follows it."""
@@ -652,7 +122,7 @@ class _Slots:
         phrase = f"{verb} {after}".rstrip()
         if self.scene.motion == "still" or rng.random() > 0.08:
             return phrase
-        adverb = _common(rng, _ADVERBS)
+        adverb = _common(rng, ADVERBS)
         return f"{adverb} {phrase}" if rng.random() < 0.5 else f"{phrase} {adverb}"
 
     def ing(self) -> str:
@@ -709,8 +179,8 @@ def _template(scene: Scene, rng: random.Random) -> str:
     without_motion = rng.random() < (0.2 if scene.motion == "still" else 0.04)
     without_backdrop = rng.random() < 0.05
     if without_motion:
-        return _common(rng, _OBJECT_ALONE if without_backdrop else _WITHOUT_MOTION)
-    return _common(rng, _WITHOUT_BACKDROP if without_backdrop else TEMPLATES)
+        return _common(rng, OBJECT_ALONE if without_backdrop else WITHOUT_MOTION)
+    return _common(rng, WITHOUT_BACKDROP if without_backdrop else TEMPLATES)
 
 
 def _dress(text: str, rng: random.Random) -> str:
@@ -753,7 +223,7 @@ def caption(scene: Scene, rng: random.Random, *, held_out: bool = False) -> str:
 
 def words() -> tuple[str, ...]:
     """Every word and punctuation mark a caption can contain, lower case, sorted."""
-    templates = (*TEMPLATES, *HELD_OUT_TEMPLATES, *_WITHOUT_BACKDROP, *_WITHOUT_MOTION, *_OBJECT_ALONE)
+    templates = (*TEMPLATES, *HELD_OUT_TEMPLATES, *WITHOUT_BACKDROP, *WITHOUT_MOTION, *OBJECT_ALONE)
     phrases = [re.sub(r"{\w+}", "", text) for text in templates]
     phrases += [
         *VERBS,
@@ -761,8 +231,8 @@ def words() -> tuple[str, ...]:
         *(_plain_form(verb) for verb in VERBS.values()),
         *PREPOSITIONS,
         *OPENERS,
-        *_ARTICLES,
-        *_ADVERBS,
+        *ARTICLES,
+        *ADVERBS,
         *FILLERS,
         *COLOURS,
     ]

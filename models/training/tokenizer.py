@@ -1,6 +1,6 @@
 """nano's tokenizer: one token a word, lower case, from the words that captions are made of.
 
-Built with the `tokenizers` library and saved in the layout that transformers loads. Knows no scenes and no networks.
+Built with the `tokenizers` library, saved in the layout that transformers loads. Knows no scenes and no networks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
-# Marks and words that prompts contain and no caption does.
-_EXTRA = "; ? ' ( ) / ’ ” “".split() + ['"']
+# Marks that prompts contain and no caption does.
+_EXTRA = (";", "?", "'", '"', "(", ")", "/", "’", "“", "”")
 
 
 def vocabulary() -> dict[str, int]:
@@ -30,9 +30,7 @@ def build_tokenizer() -> Tokenizer:
 
     tokenizer = Tokenizer(models.WordLevel(vocabulary(), unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", pair=f"$A {END} $B {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
     )
