@@ -36,10 +36,11 @@ FLOORS = (
     (r"models/(text|nano)/.*", 3),
     (r"vgen_cli/(recipe|options|unfold|help_page|shell)\.py", 3),
     (r"vgen_cli/media/.*", 3),
-    (r"vgen_cli/cascade/(__init__|memory)\.py", 3),
+    (r"vgen_cli/cascade/(__init__|frames)\.py", 3),
     (r"vgen_cli/batch/(__init__|manifest|journal)\.py", 4),
     (r"vgen_cli/(estimate|plan)\.py", 5),
-    (r"vgen_cli/cascade/conditioning\.py", 6),
+    # memory loads what it keeps, so it stands above checkpoint, not on floor 3 where the design drew it.
+    (r"vgen_cli/cascade/(conditioning|device|memory)\.py", 6),
     (r"vgen_cli/cascade/stages\.py", 7),
     (r"vgen_cli/cascade/pipeline\.py", 8),
     (r"vgen_cli/batch/.*", 9),

@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def reporting(
-    *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None
-) -> Iterator[Listener]:
-    """A listener that shows events until the block ends; the terminal is itself again afterwards.
+def reporting(*, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None) -> Iterator[Listener]:
+    """A listener that shows the events of one clip; the terminal is itself again afterwards.
 
     Args:
         quiet: show nothing.
@@ -117,11 +115,14 @@ class _Bar:
         elif isinstance(event, StageFinished):
             self._finish(event)
         elif isinstance(event, Note):
-            self._progress.console.print(event.text, style="dim", markup=False, highlight=False)
+            self._say(event.text, "dim")
         elif isinstance(event, ClipFinished):
-            self._end_of_clip(event)
+            self._say(clip_line(event.facts))
 
     def _start(self, stage: str, steps: int, remark: str) -> None:
+        if stage in self._tasks:  # the same stage goes on to another thing
+            self._progress.update(self._tasks[stage], remark=remark)
+            return
         self._tasks[stage] = self._progress.add_task(stage, total=steps or None, remark=remark, count="")
 
     def _advance(self, stage: str, done: int, total: int) -> None:
@@ -143,14 +144,10 @@ class _Bar:
         self._progress.update(task, total=total, completed=total, remark=remark)
         self._progress.stop_task(task)
 
-    def _end_of_clip(self, event: ClipFinished) -> None:
-        """The clip's bars become part of the scroll-back, so that the next clip begins with none."""
-        self._progress.refresh()
-        for task in self._progress.task_ids:
-            self._progress.stop_task(task)
-        self._tasks.clear()
-        if line := clip_line(event.facts):
-            self._progress.console.print(line, markup=False, highlight=False)
+    def _say(self, line: str, style: str = "") -> None:
+        """A line above the bars."""
+        if line:
+            self._progress.console.print(line, style=style, markup=False, highlight=False)
 
 
 @contextlib.contextmanager
@@ -167,5 +164,7 @@ def _bar(stream: TextIO) -> Iterator[Progress]:
         TimeRemainingColumn(compact=True),
         TextColumn("[dim]{task.fields[remark]}", markup=True),
     )
-    with Progress(*columns, console=Console(file=stream), refresh_per_second=8) as progress:
+    console = Console(file=stream)
+    # Standard output stays what it is: the clip itself may be written to it.
+    with Progress(*columns, console=console, refresh_per_second=8, redirect_stdout=False) as progress:
         yield progress

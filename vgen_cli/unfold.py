@@ -73,14 +73,10 @@ def filled(given: dict[str, Any], path: Path, annotations: dict[str, Any]) -> di
         name = key.replace("-", "_")
         if name not in names:
             hint = near(name, names) or "the long option names are the keys"
-            raise UsageError(
-                f"--config {path}: {key} is no option of this command; {hint.removesuffix('? ')}"
-            )
+            raise UsageError(f"--config {path}: {key} is no option of this command; {hint.removesuffix('? ')}")
         said = _value(annotations[name].__origin__, value)
         if said is None:
-            raise UsageError(
-                f"--config {path}: {key} cannot be {quoted(value)}; see --help for what it takes"
-            )
+            raise UsageError(f"--config {path}: {key} cannot be {quoted(value)}; see --help for what it takes")
         if result[name] in (None, [], ()):
             result[name] = said
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
@@ -93,6 +94,17 @@ def test_steps_of_a_stage_that_never_started(monkeypatch):
         listener(StageFinished("other", 1.0))
 
 
+def test_a_stage_that_starts_again_keeps_its_bar(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = Terminal()
+    with reporting(stream=stream, verbose=True) as listener:
+        for detail in ("first pass", "second pass"):
+            listener(StageStarted("decode", detail=detail))
+    last = stream.getvalue().rpartition("\033[2K")[2]
+    assert last.count("decode") == 1
+    assert "second pass" in last
+
+
 def test_a_reader_that_went_away_does_not_stop_the_work():
     class Gone(io.StringIO):
         def write(self, text):
@@ -108,6 +120,13 @@ def test_standard_output_stays_clean(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "base: 3 steps" in err
+
+
+def test_a_bar_leaves_standard_output_alone(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    before = sys.stdout
+    with reporting(stream=Terminal()):
+        assert sys.stdout is before
 
 
 def test_lines():

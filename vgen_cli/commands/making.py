@@ -6,7 +6,6 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..events import Listener, Note
@@ -62,16 +61,13 @@ def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: boo
             else:
                 say(plan_text(plan))
         return
-    with ExitStack() as stack:
-        listener = stack.enter_context(reporting(quiet=bool(asked.shell.quiet), verbose=bool(asked.shell.verbose)))
-        for plan, place in zip(plans, places, strict=True):
+    for plan, place in zip(plans, places, strict=True):
+        with reporting(quiet=bool(asked.shell.quiet), verbose=bool(asked.shell.verbose)) as listener:
             facts = _render(plan, located, place, listener, asked)
-            if place.is_stream:
-                continue
-            if json_lines:
-                say_json(_line(facts, place, plan.recipe))
-            else:
-                say(str(place))
+        if json_lines:
+            say_json(_line(facts, place, plan.recipe))
+        elif not place.is_stream:
+            say(str(place))
 
 
 def _render(
