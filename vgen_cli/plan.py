@@ -210,18 +210,23 @@ def _rate_factor(stage: Stage | None, base_fps: Fraction, fps: Fraction) -> int:
 
 
 def _covering(recipe: Recipe, card: ModelCard, fps: Fraction, base_fps: Fraction, factor: int) -> _Time:
-    """The timing of a file of the asked length when the base runs at `base_fps` and is multiplied by `factor`."""
+    """The timing of a file of the asked length when the base runs at `base_fps` and is multiplied by `factor`.
+
+    The last frame of the file lies at most half a made frame after the last one made, whose picture it then shows.
+    """
 
     def base_frames(frames: int) -> int:
-        return card.compression.legal_frames(math.ceil((frames - 1) / fps * base_fps) + 1)
+        steps = (frames - 1) / fps * base_fps - Fraction(1, 2 * factor)
+        return card.compression.legal_frames(math.ceil(steps) + 1)
 
     frames = recipe.num_frames
     if frames is None and recipe.duration is not None:
         frames = max(1, _nearest(Fraction(str(recipe.duration)) * fps))
     if frames is None:
-        frames = max(1, _nearest(card.num_frames / card.fps * fps))
-        if fps != card.fps and frames > 1 and base_frames(frames - 1) < base_frames(frames):
-            frames -= 1  # the default length is not exact at another rate: do not pay a latent frame for its last
+        exact = card.num_frames / card.fps * fps
+        frames = max(1, _nearest(exact))
+        if frames > exact and frames > 1 and base_frames(frames - 1) < base_frames(frames):
+            frames -= 1  # it was rounded up: rather down, where a whole latent frame is saved
     if frames > FRAMES_RANGE[1]:
         raise UsageError(f"{frames} frames are too many; {FRAMES_RANGE[1]} are allowed")
     if frames == 1 and recipe.temporal_upsample is None:
@@ -353,13 +358,14 @@ def _output(recipe: Recipe, sides: _Sides, time: _Time, container: str) -> Outpu
 def _draft_output(output: OutputPlan, sides: _Sides, time: _Time) -> tuple[OutputPlan, tuple[str, ...]]:
     """The base stage's own clip as the file, at its own rate, cropped as the whole cascade would be; and a note."""
     across, down = (round_up(-(-side // sides.factor), 2) for side in (sides.width, sides.height))
-    frames = min(time.base_frames, max(1, _nearest(time.num_frames / time.fps * time.base_fps)))
-    draft = OutputPlan(
-        across, down, frames, time.base_fps, output.codec, output.container, output.pix_fmt, output.crf,
-        output.bitrate, output.encoder_preset, output.target_size,
-    )  # fmt: skip
+    frames, fps = time.num_frames, time.fps
+    if time.factor > 1 or time.resample:
+        frames, fps = max(1, _nearest(frames / fps * time.base_fps)), time.base_fps
+    draft = replace(
+        output, width=across, height=down, num_frames=min(time.base_frames, frames), fps=fps, resample=False
+    )
     note = (
-        f"a draft: the base stage alone, {across}x{down} at {human_rate(time.base_fps)} fps; the whole cascade makes "
+        f"a draft: the base stage alone, {across}x{down} at {human_rate(fps)} fps; the whole cascade makes "
         f"{sides.width}x{sides.height} at {human_rate(time.fps)} fps"
     )
     return draft, (note,)

@@ -6,6 +6,7 @@ Format: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Mapping
@@ -199,6 +200,16 @@ def _describe(path: Path) -> str:
             return kind
     if start[4:8] == b"ftyp":
         return "an MP4 video, not weights"
-    if start.strip() and all(byte >= 32 or byte in b"\t\r\n" for byte in start) and b"\x7f" not in start:
+    if _is_text(start):
         return "a text file, not weights"
     return "not a safetensors file (no header at its start), or a damaged one"
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether the first bytes of a file are printable UTF-8; a letter may be cut at their end."""
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(start)
+    return (
+        text.strip() != ""
+        and all(letter.isprintable() or letter in "\t\r\n" for letter in text)
+        and ("\ufffd" not in text)
+    )

@@ -277,7 +277,9 @@ def _inspect_content(header: Header, family: str, content: Any) -> Inspection:
         chosen = {ours: stored[theirs] for ours, theirs in names.items()}
         shapes = {ours: tensor.shape for ours, tensor in chosen.items()}
         network = "upsampler" if name.endswith("upsampler") else name
-        values = _configured(header.path, keys.part_config, name, shapes, header.metadata)
+        values = _beside(header.path, content.layout) or _configured(
+            header.path, keys.part_config, name, shapes, header.metadata
+        )
         config = _configured(header.path, getattr(module, CONFIG_NAMES[network]).from_dict, values)
         parts[name] = Part(name, network, family, header.path, content.layout, config, chosen, content.version)
     whole = "transformer" in parts and "autoencoder" in parts
@@ -292,6 +294,12 @@ def _inspect_content(header: Header, family: str, content: Any) -> Inspection:
         extra=content.extra,
         header=_configured(header.path, keys.header_config, header.metadata),
     )
+
+
+def _beside(file: Path, layout: str) -> dict[str, Any]:
+    """The config.json next to the weights of a diffusers part: it knows what no shape tells."""
+    place = file.parent / "config.json"
+    return read_json(place) if layout == "diffusers" and place.is_file() else {}
 
 
 def _network_of(config: Mapping[str, Any], folder: Path) -> tuple[str, str]:

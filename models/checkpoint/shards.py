@@ -57,6 +57,8 @@ def folder_tensors(folder: Path) -> dict[str, Tensor]:
     if index is not None and _weight_file(folder, ".safetensors", exact=True) is None:
         return _sharded(index)
     single = _weight_file(folder, ".safetensors")
+    if index is None and any("-of-" in path.stem for path in _listing(folder) if path.suffix == ".safetensors"):
+        raise CheckpointError(f"{folder} holds shards but not their index (….safetensors.index.json); fetch it again")
     if single is not None:
         return table(read_header(single))
     pickles = [path.name for path in _listing(folder) if path.suffix.lower() in PICKLE_SUFFIXES]

@@ -1,0 +1,145 @@
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from models import catalog
+from models.catalog import ModelCard
+from models.diffusion import sigmas
+from models.diffusion.names import SAMPLER_NAMES
+from models.errors import UnknownNameError, UnsupportedConfigError
+
+TEMPLATES = [catalog.template("ltx", version) for version in ("0.9.0", "0.9.1", "0.9.5")]
+CARDS = [catalog.find(name) for name in catalog.names()] + TEMPLATES
+CARDS += [card.compat("diffusers") for card in TEMPLATES]
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.name}-{card.num_frames}")
+def test_every_card_is_whole_and_consistent(card: ModelCard):
+    assert card.family in catalog.families()
+    assert card.stages[0].kind == "base"
+    assert card.base.steps >= 1
+    assert 1 <= card.draft_steps <= card.base.steps
+    assert card.size_multiple % card.compression.space == 0
+    assert set(card.part_parameters) <= set(catalog.PARTS)
+    assert card.parameters == sum(card.part_parameters.values()) > 0
+    assert isinstance(card.fps, Fraction)
+    assert isinstance(card.base_fps, Fraction)
+    for stage in card.stages:
+        assert stage.kind in catalog.STAGE_KINDS
+        assert stage.sampler in SAMPLER_NAMES
+        assert stage.schedule in sigmas.NAMES
+        assert stage.default_factor in stage.legal_factors
+        assert stage.legal_factors == tuple(max(stage.factor, 1) ** k for k in range(len(stage.legal_factors)))
+        if stage.refine:
+            assert sigmas.explicit(stage.refine)[:-1] == list(stage.refine)
+    json.dumps(card.facts())
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: f"{card.name}-{card.num_frames}")
+def test_the_default_file_comes_out_of_the_stages_without_cropping(card: ModelCard):
+    spatial, temporal = card.stage("spatial-upsample"), card.stage("temporal-upsample")
+    factor = spatial.default_factor if spatial else 1
+    assert card.width % (factor * card.size_multiple) == 0
+    assert card.height % (factor * card.size_multiple) == 0
+    if not card.takes_rate:
+        times = temporal.default_factor if temporal else 1
+        assert card.fps == card.base_fps * times
+        base = (card.num_frames - 1) // times + 1
+        assert (card.num_frames - 1) % times == 0
+        assert card.compression.legal_frames(base) == base
+    else:
+        assert card.compression.legal_frames(card.num_frames) == card.num_frames
+
+
+def test_names_and_near_names():
+    assert catalog.names() == ("nano",)
+    assert catalog.find("nano").embedded
+    with pytest.raises(UnknownNameError, match="did you mean nano"):
+        catalog.find("nan0")
+    with pytest.raises(UnknownNameError, match="known models: nano"):
+        catalog.find("zzzz")
+
+
+def test_ltx_values_are_those_of_the_official_runner_and_of_diffusers():
+    newest = catalog.template("ltx", "0.9.5")
+    assert (newest.width, newest.height, newest.num_frames, newest.fps) == (1216, 704, 121, 30)
+    assert (newest.base.steps, newest.base.guidance_scale, newest.base.schedule) == (40, 3.0, "linear_quadratic")
+    assert (newest.text_tokens, newest.decode_timestep, newest.decode_noise_scale) == (256, 0.05, 0.025)
+    assert newest.decode_noise_space == "normalised"
+    theirs = newest.compat("diffusers")
+    assert (theirs.width, theirs.height, theirs.num_frames, theirs.fps) == (704, 512, 161, 25)
+    assert (theirs.base.steps, theirs.base.guidance_scale, theirs.negative_prompt) == (50, 3.0, "")
+    assert theirs.base.schedule == "linear_quadratic"  # without a scheduler config, the version's own
+    oldest = catalog.template("ltx", "0.9.0")
+    assert (oldest.base.schedule, oldest.causal_time, oldest.base.steps) == ("shifted_terminal", False, 40)
+    assert catalog.template("ltx", "9.9.9") == newest
+
+
+def test_compatibility_is_accepted_for_every_family_and_none_changes_nothing():
+    nano = catalog.find("nano")
+    assert nano.compat("diffusers") is nano
+    assert TEMPLATES[0].compat(None) is TEMPLATES[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "schedule", "args"),
+    [
+        ({}, "shifted", {"shift": 1.0}),
+        ({"shift": 2, "shift_terminal": None}, "shifted", {"shift": 2.0}),
+        ({"shift": 2.0, "shift_terminal": 0.1}, "shifted_terminal", {"shift": 2.0, "terminal": 0.1}),
+        (
+            {
+                "use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024,
+                "max_image_seq_len": 4096, "shift_terminal": 0.1,
+            },
+            "shifted_terminal",
+            {
+                "base_shift": 0.95, "max_shift": 2.05, "base_positions": 1024, "max_positions": 4096,
+                "terminal": 0.1,
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_a_scheduler_config_becomes_a_schedule(config, schedule, args):
+    values = catalog.folder_schedule({"_class_name": "FlowMatchEulerDiscreteScheduler", **config})
+    assert values == {"schedule": schedule, "schedule_args": args, "sampler": "euler"}
+
+
+def test_stochastic_sampling_and_what_is_not_implemented():
+    assert catalog.folder_schedule({"stochastic_sampling": True})["sampler"] == "euler_stochastic"
+    for bad in ({"_class_name": "DDIMScheduler"}, {"use_karras_sigmas": True}, {"time_shift_type": "linear"}):
+        with pytest.raises(UnsupportedConfigError, match="not implemented"):
+            catalog.folder_schedule(bad)
+
+
+def test_leaving_stages_out_moves_the_defaults():
+    card = catalog.find("nano").without(["spatial-upsample", "temporal-upsample"])
+    assert [stage.kind for stage in card.stages] == ["base"]
+    assert (card.width, card.height, card.num_frames, card.fps) == (64, 64, 17, 8)
+
+
+def test_presets():
+    with pytest.raises(UnknownNameError, match="no preset 'fast'"):
+        catalog.find("nano").preset("fast")
+    base = catalog.find("nano").with_base(steps=3)
+    assert (base.base.steps, base.base.sampler) == (3, "euler")
+
+
+def test_the_embedded_weights_are_those_of_the_card():
+    weights = Path(catalog.__file__).parent / "nano" / "weights"
+    if not weights.is_dir():
+        pytest.skip("no embedded weights in this checkout")
+    from models.checkpoint import locate
+
+    card, settled = catalog.find("nano"), locate("nano").card
+    for name in ("compression", "latent_channels", "part_parameters", "stages", "width", "num_frames", "fps"):
+        assert getattr(card, name) == getattr(settled, name), name
+
+
+def test_importing_needs_no_torch():
+    code = "import sys, models.catalog as c; c.find('nano'); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -1,0 +1,60 @@
+import pytest
+
+from models.errors import UnsupportedConfigError
+from models.text.config import TextEncoderConfig, encoder_names, shapes_config
+from models.text.t5 import network
+
+TINY = TextEncoderConfig(vocab_size=12, d_model=8, d_kv=4, d_ff=16, num_layers=2, num_heads=2)
+
+
+def test_a_published_config_is_read_and_the_inert_ignored():
+    xxl = {
+        "architectures": ["T5EncoderModel"], "model_type": "t5", "d_ff": 10240, "d_kv": 64, "d_model": 4096,
+        "decoder_start_token_id": 0, "dense_act_fn": "gelu_new", "dropout_rate": 0.1, "eos_token_id": 1,
+        "feed_forward_proj": "gated-gelu", "is_gated_act": True, "layer_norm_epsilon": 1e-06, "num_heads": 64,
+        "num_layers": 24, "vocab_size": 32128, "torch_dtype": "float32", "transformers_version": "4.35.2",
+    }  # fmt: skip
+    assert TextEncoderConfig.from_dict(xxl) == TextEncoderConfig()
+
+
+def test_there_and_back():
+    assert TextEncoderConfig.from_dict(TINY.to_dict()) == TINY
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model_type": "umt5"}, "umt5"),
+        ({"feed_forward_proj": "swiglu"}, "feed_forward_proj"),
+        ({"d_kv": 0}, "d_kv"),
+        ({"num_layers": "two"}, "num_layers"),
+    ],
+)
+def test_what_is_not_implemented_is_named(change, sentence):
+    with pytest.raises(UnsupportedConfigError, match=sentence):
+        TextEncoderConfig.from_dict({**TINY.to_dict(), **change})
+    with pytest.raises(UnsupportedConfigError, match="d_model"):
+        TextEncoderConfig.from_dict({"model_type": "t5"})
+
+
+@pytest.mark.parametrize("projection", ["gated-gelu", "relu"])
+def test_shapes_tell_the_configuration(projection):
+    config = TextEncoderConfig(
+        vocab_size=12, d_model=8, d_kv=4, d_ff=16, num_layers=3, num_heads=2, feed_forward_proj=projection
+    )
+    shapes = {name: tuple(tensor.shape) for name, tensor in network(config).state_dict().items()}
+    names = encoder_names(shapes)
+    assert "encoder.embed_tokens.weight" not in names
+    assert shapes_config({ours: shapes[theirs] for ours, theirs in names.items()}) == config
+
+
+def test_the_one_table_may_be_stored_under_its_other_name():
+    shapes = {name: tuple(tensor.shape) for name, tensor in network(TINY).state_dict().items()}
+    del shapes["shared.weight"]
+    assert encoder_names(shapes)["shared.weight"] == "encoder.embed_tokens.weight"
+    assert encoder_names({"a": (1,)}) is None
+
+
+def test_shapes_that_tell_nothing():
+    with pytest.raises(UnsupportedConfigError, match="lacks tensors"):
+        shapes_config({"encoder.block.0.layer.0.SelfAttention.q.weight": (8, 8)})
