@@ -94,7 +94,7 @@ class ResidualBlock(nn.Module):
         if stream is not None:
             x = stream.align(self, x, h.shape[2])
         if self.norm3 is not None and self.conv_shortcut is not None:
-            x = self.conv_shortcut(channel_norm(x, self.norm3.weight, self.norm3.bias, self.eps))
+            x = self.conv_shortcut(channel_norm(x, self.norm3.weight, self.norm3.bias, self.eps), stream)
         return h + x
 
 

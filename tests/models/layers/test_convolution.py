@@ -18,29 +18,50 @@ from models.layers.convolution import (
 )
 
 
-def in_pieces(layer: TemporalConv3d, clip: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    stream, start, made = Stream(), 0, []
-    for length in lengths:
-        stream.last = start + length == clip.shape[2]
-        made.append(layer(clip[:, :, start : start + length], stream))
-        start += length
-    return torch.cat(made, dim=2)
+class Wavy(nn.Module):
+    """Convolutions with a shortcut round two of them, the way residual blocks stream."""
+
+    def __init__(self, causal: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TemporalConv3d(2, 2, causal=causal) for _ in range(4))
+
+    def forward(self, x: torch.Tensor, stream: Stream | None = None) -> torch.Tensor:
+        x = self.layers[0](x, stream)
+        branch = self.layers[2](self.layers[1](x, stream).sin(), stream)
+        shortcut = x if stream is None else stream.align(self, x, branch.shape[2])
+        return self.layers[3](branch + shortcut, stream)
+
+
+def streamed(layer: nn.Module, clip: torch.Tensor, length: int) -> list[torch.Tensor]:
+    stream = Stream()
+    return list(stream.pieces(lambda piece: layer(piece, stream), clip, length))
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+    st.integers(1, 12),
+    st.integers(1, 13),
     st.booleans(),
     st.sampled_from([(1, 1), (3, 1), (3, 2)]),
 )
 @torch.no_grad()
-def test_pieces_of_any_length_make_the_whole(lengths, causal, kernel_and_step):
+def test_pieces_make_the_whole(frames, length, causal, kernel_and_step):
     kernel, step = kernel_and_step
     layer = TemporalConv3d(2, 3, kernel, stride=(step, step, step), causal=causal)
-    clip = torch.randn(1, 2, sum(lengths), 4, 6)
-    made, whole = in_pieces(layer, clip, lengths), layer(clip)
+    clip = torch.randn(1, 2, frames, 4, 6)
+    made, whole = torch.cat(streamed(layer, clip, length), dim=2), layer(clip)
     assert made.shape == whole.shape
     torch.testing.assert_close(made, whole, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 13), st.booleans())
+@torch.no_grad()
+def test_a_stack_with_a_shortcut_streams_in_pieces_no_longer_than_those_that_go_in(frames, length, causal):
+    stack, clip = Wavy(causal), torch.randn(1, 2, frames, 3, 3)
+    pieces = streamed(stack, clip, length)
+    torch.testing.assert_close(torch.cat(pieces, dim=2), stack(clip), atol=1e-5, rtol=1e-5)
+    assert max(piece.shape[2] for piece in pieces) <= length
 
 
 @torch.no_grad()
@@ -62,17 +83,28 @@ def test_padding_repeats_the_outermost_frames(causal):
     torch.testing.assert_close(made, made[:, :, :1].expand_as(made))
 
 
+@torch.no_grad()
 def test_a_stream_holds_as_much_for_a_long_clip_as_for_a_short_one():
-    layer, held = TemporalConv3d(1, 1, causal=False), []
-    for length in (8, 40):
+    stack, most = Wavy(causal=False), []
+    for frames in (12, 60):
         stream = Stream()
         counts = []
-        for index in range(length):
-            stream.last = index == length - 1
-            layer(torch.randn(1, 1, 1, 2, 2), stream)
+
+        def step(piece: torch.Tensor, stream: Stream = stream, counts: list[int] = counts) -> torch.Tensor:
+            made = stack(piece, stream)
             counts.append(stream.frames_held)
-        held.append(max(counts))
-    assert held == [2, 2]
+            return made
+
+        assert sum(piece.shape[2] for piece in stream.pieces(step, torch.randn(1, 2, frames, 2, 2), 1)) == frames
+        most.append(max(counts))
+    assert most == [10, 10]
+
+
+@torch.no_grad()
+def test_a_lone_clip_and_a_batch_take_different_kernels_to_the_same_result():
+    layer, clips = TemporalConv3d(4, 6), torch.randn(2, 4, 3, 5, 5)
+    alone = torch.cat([layer(clip[None]) for clip in clips])
+    torch.testing.assert_close(alone, layer(clips), atol=1e-5, rtol=1e-5)
 
 
 def test_a_queue_gives_frames_back_in_order():

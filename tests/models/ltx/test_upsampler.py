@@ -1,0 +1,114 @@
+"""Latent upsamplers against golden values and diffusers, and the statistics work around them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.ltx.config import UpsamplerConfig
+from models.ltx.upsampler import Upsampler, adain, enlarge, tone_map
+
+TINY = {"in_channels": 4, "mid_channels": 32, "num_blocks_per_stage": 1}
+SPATIAL = {"spatial_upsample": True, "temporal_upsample": False}
+TEMPORAL = {"spatial_upsample": False, "temporal_upsample": True}
+BOTH = {"spatial_upsample": True, "temporal_upsample": True}
+FLAT = SPATIAL | {"dims": 2}
+
+
+@torch.no_grad()
+def test_golden_spatial(fill, wave, matches):
+    made = fill(Upsampler(UpsamplerConfig(**TINY, **SPATIAL)))(wave(1, 4, 3, 2, 2))
+    assert made.shape == (1, 4, 3, 4, 4)
+    matches(made, 0.024425, 0.017161, [-0.00257, -0.00384, -0.00349, -0.00179], [0.04656, 0.04581])
+
+
+@torch.no_grad()
+def test_golden_temporal(fill, wave, matches):
+    made = fill(Upsampler(UpsamplerConfig(**TINY, **TEMPORAL)))(wave(1, 4, 3, 2, 2))
+    assert made.shape == (1, 4, 5, 2, 2)
+    matches(made, 0.023662, 0.017650, [-0.00220, -0.00318, -0.00378, -0.00331], [0.04217, 0.04152])
+
+
+@pytest.mark.parametrize("kind", [SPATIAL, TEMPORAL, BOTH, FLAT])
+@pytest.mark.parametrize("batch", [1, 2])
+@torch.no_grad()
+def test_it_computes_what_diffusers_computes(kind, batch):
+    from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
+
+    torch.manual_seed(0)
+    theirs = LTXLatentUpsamplerModel(**TINY, **kind).eval()
+    ours = Upsampler(UpsamplerConfig.from_dict(dict(theirs.config))).eval()
+    ours.load_state_dict(theirs.state_dict())
+    latents = torch.randn(batch, 4, 3, 4, 6)
+    torch.testing.assert_close(ours(latents), theirs(latents), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [SPATIAL, TEMPORAL, BOTH, FLAT])
+@torch.no_grad()
+def test_with_residual_the_enlarged_latents_are_added(kind):
+    plain = Upsampler(UpsamplerConfig(**TINY, **kind))
+    residual = Upsampler(UpsamplerConfig(**TINY, **kind, residual=True))
+    residual.load_state_dict(plain.state_dict())
+    latents = torch.randn(2, 4, 3, 2, 2)
+    enlarged = enlarge(latents, plain.time, plain.space)
+    torch.testing.assert_close(residual(latents), plain(latents) + enlarged)
+
+
+def test_enlarging_repeats_pixels_and_puts_means_between_frames():
+    x = torch.tensor([0.0, 4.0, 6.0]).view(1, 1, 3, 1, 1).expand(-1, -1, -1, 1, 2)
+    made = enlarge(x, 2, 2)
+    assert made.shape == (1, 1, 5, 2, 4)
+    assert made[0, 0, :, 1, 3].tolist() == [0, 2, 4, 5, 6]
+    corner = enlarge(torch.arange(4.0).view(1, 1, 1, 2, 2), 1, 2)[0, 0, 0]
+    assert corner.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    single = torch.ones(1, 1, 1, 2, 2)
+    assert torch.equal(enlarge(single, 2, 1), single)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        (SPATIAL, 126_250_624),
+        (TEMPORAL, 130_968_192),
+        (BOTH, 173_438_592),
+        (FLAT, 48_393_856),
+        (TINY | SPATIAL, 154_980),
+        (TINY | TEMPORAL, 173_348),
+    ],
+)
+def test_parameter_counts(kind, parameters):
+    with torch.device("meta"):
+        network = Upsampler(UpsamplerConfig(**kind))
+    assert sum(value.numel() for value in network.parameters()) == parameters
+    assert len(network.state_dict()) == (24 if "mid_channels" in kind else 72)
+
+
+def test_adain_gives_the_statistics_of_the_reference():
+    x, reference = torch.randn(2, 3, 4, 4, 4) * 3 + 1, torch.randn(2, 3, 2, 4, 4) * 0.5 - 2
+    made = adain(x, reference)
+    for mine, theirs in zip(torch.std_mean(made, (2, 3, 4)), torch.std_mean(reference, (2, 3, 4)), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+    assert torch.equal(adain(x, reference, 0.0), x)
+    torch.testing.assert_close(adain(x, reference, 0.25), x + 0.25 * (made - x))
+
+
+def test_adain_and_tone_map_are_those_of_diffusers():
+    from diffusers.pipelines.ltx.pipeline_ltx_latent_upsample import LTXLatentUpsamplePipeline as Theirs
+
+    x, reference = torch.randn(2, 3, 4, 4, 4) * 2, torch.randn(2, 3, 2, 4, 4)
+    expected = Theirs.adain_filter_latent(None, x.clone(), reference, 0.7)
+    torch.testing.assert_close(adain(x, reference, 0.7), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(tone_map(x, 0.6), Theirs.tone_map_latents(None, x, 0.6))
+
+
+def test_adain_of_constant_latents_is_finite():
+    assert adain(torch.ones(1, 1, 2, 2, 2), torch.randn(1, 1, 2, 2, 2)).isfinite().all()
+
+
+def test_tone_mapping_presses_large_values_only():
+    x = torch.tensor([-6.0, 0.0, 0.1, 6.0])
+    assert torch.equal(tone_map(x, 0.0), x)
+    pressed = tone_map(x, 0.6)
+    assert pressed[1] == 0
+    assert pressed[0] == -pressed[3]
+    assert (pressed[3] / 6) < (pressed[2] / 0.1) < 1
