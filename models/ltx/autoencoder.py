@@ -7,7 +7,7 @@ no files, no schedules and no devices: what comes in decides where and in what p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -378,6 +378,7 @@ class Autoencoder(nn.Module):
             ShapeError: when the clip's shape is not legal.
         """
         self.compression.latent(PixelShape(*video.shape[-3:]), self.config.latent_channels)
+        video = video.to(self.encoder.conv_in.conv.weight.dtype)
         if tiling is not None and tiling.needed(*video.shape[-2:]):
             cells = tiling.divided(self.compression.space)
             moments = cells.merge([[self.encoder(tile) for tile in row] for row in tiling.split(video)])
@@ -417,17 +418,18 @@ class Autoencoder(nn.Module):
         generator: torch.Generator | None = None,
         tiling: Tiling | None = None,
     ) -> Tensor:
-        """Raw latents `(B, C, T, h, w)` → clip `(B, 3, F, H, W)` in about [-1, 1].
+        """Raw latents `(B, C, T, h, w)` → clip `(B, 3, F, H, W)` in about [-1, 1], in the weights' dtype.
 
         Args:
-            timestep: noise level in [0, 1], one for all or `(B,)`; needed by conditioned decoders, else
-                ignored.
+            timestep: noise level in [0, 1], one or `(B,)`; needed by conditioned decoders, else ignored.
             generator: of the noise that a 0.9.1 decoder injects; the global one where none is given.
             tiling: cut frames larger than one tile; tiles see zeros beyond their edges, so frames differ a
                 little.
+
+        Raises:
+            ValueError: when a conditioned decoder is given no timestep.
         """
-        work = _Decoding(self.decoder, z, self._timestep(timestep, z), generator, self._cells(z, tiling))
-        return work.whole()
+        return self._decoding(z, timestep, generator, tiling).whole()
 
     def decode_stream(
         self,
@@ -445,58 +447,60 @@ class Autoencoder(nn.Module):
 
         Args:
             chunk: latent frames fed at a time, 1 or more.
+            timestep, generator, tiling: as in `decode_raw`; noise is drawn before the first piece.
         """
         if chunk < 1:
             raise ValueError(f"chunk must be 1 or more, not {chunk}")
-        z = self.denormalise(latents)
-        work = _Decoding(self.decoder, z, self._timestep(timestep, z), generator, self._cells(z, tiling))
-        return work.pieces(chunk)
+        return self._decoding(self.denormalise(latents), timestep, generator, tiling).pieces(chunk)
 
-    def _timestep(self, timestep: float | Tensor | None, z: Tensor) -> Tensor | None:
-        if timestep is None or not self.config.timestep_conditioning:
-            return None
-        return torch.as_tensor(timestep, dtype=torch.float32, device=z.device).expand(z.shape[0])
-
-    def _cells(self, z: Tensor, tiling: Tiling | None) -> _Tiles:
-        space = self.compression.space
-        if tiling is None or not tiling.divided(space).needed(*z.shape[-2:]):
-            return None
-        return tiling, tiling.divided(space)
-
-
-_Tiles = tuple[Tiling, Tiling] | None
+    def _decoding(
+        self,
+        z: Tensor,
+        timestep: float | Tensor | None,
+        generator: torch.Generator | None,
+        tiling: Tiling | None,
+    ) -> _Decoding:
+        level = None
+        if timestep is not None and self.config.timestep_conditioning:
+            level = torch.as_tensor(timestep, dtype=torch.float32, device=z.device).expand(len(z))
+        z = z.to(self.decoder.conv_in.conv.weight.dtype)
+        cells = None if tiling is None else tiling.divided(self.compression.space)
+        if cells is None or not cells.needed(*z.shape[-2:]):
+            return _Decoding(self.decoder, [[z]], level, generator, None)
+        return _Decoding(self.decoder, cells.split(z), level, generator, tiling)
 
 
 class _Decoding:
-    """One decode of raw latents, cut into tiles where asked: in pixels, and in latent cells."""
+    """One decode of raw latents, in rows of tiles; a single tile where there is no tiling to merge them by."""
 
     def __init__(
         self,
         decoder: Decoder,
-        z: Tensor,
+        rows: list[list[Tensor]],
         timestep: Tensor | None,
         generator: torch.Generator | None,
-        tiles: _Tiles,
+        tiling: Tiling | None,
     ) -> None:
-        self.decoder, self.timestep = decoder, timestep
-        self.tiling = None if tiles is None else tiles[0]
-        rows = [[z]] if tiles is None else tiles[1].split(z)
-        self.rows = [[(tile, decoder.draw_noise(tile, generator)) for tile in row] for row in rows]
+        self.decoder, self.timestep, self.tiling = decoder, timestep, tiling
+        self.columns = len(rows[0])
+        tiles = [tile for row in rows for tile in row]
+        self.tiles = [(tile, decoder.draw_noise(tile, generator)) for tile in tiles]
 
     def whole(self) -> Tensor:
-        return self._merge([[self.decoder(tile, self.timestep, noise) for tile, noise in row] for row in self.rows])
+        return self._merge([self.decoder(tile, self.timestep, noise) for tile, noise in self.tiles])
 
     @torch.no_grad()
     def pieces(self, chunk: int) -> Iterator[Tensor]:
-        rows = [[self._stream(tile, noise, chunk) for tile, noise in row] for row in self.rows]
-        for first in rows[0][0]:
-            made = [[next(pieces) for pieces in row if pieces is not rows[0][0]] for row in rows]
-            made[0].insert(0, first)
+        streams = [self._stream(tile, noise, chunk) for tile, noise in self.tiles]
+        for made in zip(*streams, strict=True):
             yield self._merge(made)
 
     def _stream(self, tile: Tensor, noise: NoiseMaps, chunk: int) -> Iterator[Tensor]:
         stream = Stream()
         return stream.pieces(lambda piece: self.decoder(piece, self.timestep, noise, stream), tile, chunk)
 
-    def _merge(self, made: list[list[Tensor]]) -> Tensor:
-        return made[0][0] if self.tiling is None else self.tiling.merge(made)
+    def _merge(self, made: Sequence[Tensor]) -> Tensor:
+        if self.tiling is None:
+            return made[0]
+        starts = range(0, len(made), self.columns)
+        return self.tiling.merge([made[start : start + self.columns] for start in starts])

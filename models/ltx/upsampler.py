@@ -58,10 +58,11 @@ class Upsampler(nn.Module):
         self.final_conv = convolution(width, config.in_channels, 3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Raw latents `(B, C, T, H, W)` → `(B, C, T or 2T - 1, H or 2H, W or 2W)`, raw."""
+        """Raw latents `(B, C, T, H, W)` → `(B, C, T or 2T - 1, H or 2H, W or 2W)`, raw, of the same dtype."""
         frames = latents.shape[2]
         flat = self.config.dims == 2
-        x = _frames_as_batch(latents) if flat else latents
+        x = latents.to(self.final_conv.weight.dtype)
+        x = _frames_as_batch(x) if flat else x
         x = F.silu(self.initial_norm(self.initial_conv(x)))
         for block in self.res_blocks:
             x = block(x)
@@ -69,7 +70,7 @@ class Upsampler(nn.Module):
         for block in self.post_upsample_res_blocks:
             x = block(x)
         x = self.final_conv(x)
-        x = _batch_as_frames(x, frames) if flat else x
+        x = (_batch_as_frames(x, frames) if flat else x).to(latents.dtype)
         return x + enlarge(latents, self.time, self.space) if self.config.residual else x
 
     def _unfold(self, x: Tensor) -> Tensor:

@@ -287,6 +287,13 @@ def test_a_network_built_on_meta_runs_once_weights_are_assigned():
     assert torch.equal(made.decode(z, 0.05), ours.decode(z, 0.05))
 
 
+@torch.no_grad()
+def test_inputs_are_brought_to_the_precision_of_the_weights():
+    ours = network(SMALL).double()
+    posterior = ours.encode(torch.randn(1, 3, 5, 16, 16))
+    assert posterior.mean.dtype == ours.decode(posterior.mean.float()).dtype == torch.float64
+
+
 def test_what_cannot_be_done_is_said():
     with pytest.raises(ValueError, match="timestep"):
         network(V5).decode(torch.randn(1, 4, 1, 1, 1))

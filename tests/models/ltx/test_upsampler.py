@@ -54,6 +54,12 @@ def test_with_residual_the_enlarged_latents_are_added(kind):
     torch.testing.assert_close(residual(latents), plain(latents) + enlarged)
 
 
+@torch.no_grad()
+def test_latents_keep_their_precision():
+    network = Upsampler(UpsamplerConfig(**TINY, **BOTH)).double()
+    assert network(torch.randn(1, 4, 2, 2, 2)).dtype == torch.float32
+
+
 def test_enlarging_repeats_pixels_and_puts_means_between_frames():
     x = torch.tensor([0.0, 4.0, 6.0]).view(1, 1, 3, 1, 1).expand(-1, -1, -1, 1, 2)
     made = enlarge(x, 2, 2)
