@@ -40,11 +40,12 @@ def read_unigram(path: Path) -> Tokenizer:
 
     try:
         pieces, charsmap = _parse(path.read_bytes())
-    except (ValueError, IndexError, struct.error, OSError) as error:
+        unknown = next((index for index, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
+        model = models.Unigram([(text, score) for text, score, _ in pieces], unknown, False)
+        steps: list[Any] = [normalizers.Precompiled(charsmap)] if charsmap else []
+    except Exception as error:  # the library raises bare Exception
         raise CheckpointError(f"{path} is not a sentencepiece unigram model ({error})") from error
-    unknown = next((index for index, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
-    tokenizer = Tokenizer(models.Unigram([(text, score) for text, score, _ in pieces], unknown, False))
-    steps: list[Any] = [normalizers.Precompiled(charsmap)] if charsmap else []
+    tokenizer = Tokenizer(model)
     steps += [normalizers.Strip(left=True, right=True), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")

@@ -290,7 +290,7 @@ def test_a_bit_rate_or_a_size_of_the_file_leaves_no_crf():
     output = plan(target_size="1MB").output
     assert (output.target_size, output.crf, output.bitrate) == (1_000_000, None, None)
     assert plan(crf=5).output.crf == 5
-    with pytest.raises(UsageError, match="avi.*mp4"):
+    with pytest.raises(UsageError, match=r"avi.*mp4"):
         plan(container="avi")
 
 

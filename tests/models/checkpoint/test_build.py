@@ -143,3 +143,21 @@ def test_a_tokenizer_with_more_words_than_the_encoder_is_refused(folder):
     path.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="do not belong together"):
         load_text_encoder(locate(folder.path).parts)
+
+
+def test_folders_that_diffusers_wrote_load_whole_and_sharded(tmp_path, tiny):
+    from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
+
+    def own(config):
+        return {key: value for key, value in config.to_dict().items() if key != "_class_name"}
+
+    theirs = {
+        "transformer": LTXVideoTransformer3DModel(**own(tiny.TRANSFORMER)),
+        "autoencoder": AutoencoderKLLTXVideo(**own(tiny.AUTOENCODERS["0.9.5"])),
+    }
+    for name, module in theirs.items():
+        tiny.randomise(module)
+        module.save_pretrained(tmp_path / name, max_shard_size="10KB" if name == "transformer" else "1GB")
+        part = inspect(tmp_path / name).parts[name]
+        assert (len(part.files) > 1) == (name == "transformer")
+        assert_equal(load(part), module)

@@ -4,10 +4,13 @@ import sys
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from models.errors import CheckpointError
 from models.text.config import TextEncoderConfig
+from models.text.sentencepiece import read_unigram
 from models.text.t5 import TextEncoder, load_tokenizer, network
 
 CONFIG = TextEncoderConfig(vocab_size=12, d_model=8, d_kv=4, d_ff=16, num_layers=2, num_heads=2)
@@ -132,6 +135,17 @@ def test_a_sentencepiece_model_is_read_and_segments_by_likelihood(tmp_path):
     assert encode("redcircle") == ["\u2581red", "cir", "cle"]
     assert tokenizer.encode("x", add_special_tokens=False).ids[-1] == 2
     assert tokenizer.decode(tokenizer.encode("red circle").ids) == "red circle"
+
+
+@given(st.binary(max_size=60), st.integers(0, 200))
+def test_no_bytes_break_the_sentencepiece_reader(tmp_path_factory, noise, cut):
+    path = tmp_path_factory.mktemp("s") / "spiece.model"
+    path.write_bytes(b"".join(PIECES)[:cut] + noise)
+    try:
+        size = read_unigram(path).get_vocab_size()
+    except CheckpointError as error:
+        size = str(error).count("spiece.model")
+    assert size >= 1
 
 
 def test_a_byte_pair_model_is_refused(tmp_path):
