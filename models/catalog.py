@@ -220,8 +220,8 @@ def find(name: str) -> ModelCard:
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known models: {', '.join(names())}"
-        raise UnknownNameError(f"there is no model {name!r}; {hint}, or give the path of a folder or a file")
+        hint = f"did you mean {' or '.join(close)}? Else" if close else f"known models: {', '.join(names())}; else"
+        raise UnknownNameError(f"there is no model {name!r}; {hint} give the path of a model's folder or file")
     return _card(name, _content()["models"][name])
 
 
