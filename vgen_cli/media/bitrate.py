@@ -26,7 +26,7 @@ from .encode import (
     rate,
     raw_input,
 )
-from .ffmpeg import run
+from .ffmpeg import TOO_LOW, FfmpegError, run
 from .probe import probe
 from .source import Source, feed
 from .spec import EncodeSpec
@@ -149,11 +149,18 @@ def _shortfall(goal: Goal, best: Attempt, spec: EncodeSpec) -> list[str]:
 def steer(encode: Callable[[int], Attempt], goal: Goal, request: int, most: int) -> Attempt:
     """Repeats `encode(request)` with a corrected request until the goal is met or no request can meet it."""
     tried: list[Attempt] = []
-    while len(tried) < _ATTEMPTS:
-        tried.append(encode(request))
+    floor = 0
+    for number in range(_ATTEMPTS):
+        try:
+            tried.append(encode(request))
+        except FfmpegError as fault:
+            if TOO_LOW not in str(fault) or (number == _ATTEMPTS - 1 and not tried):
+                raise
+            floor = request = 4 * request
+            continue
         if goal.met(tried[-1], len(tried)) or _is_full(tried, goal):
             break
-        request = min(_next_request(tried, goal), most)
+        request = min(max(_next_request(tried, goal), floor), most)
         if any(attempt.request == request for attempt in tried):
             break
     return min(tried, key=goal.rank)

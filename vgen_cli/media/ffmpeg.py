@@ -26,12 +26,13 @@ _PREFIX = re.compile(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+|^\[\w+\] ")
 # Lines that only repeat that something went wrong.
 _ECHOES = re.compile(
     r"^(Conversion failed|Exiting (with|normally)|Error opening (input|output)( file)?s?\b|"
-    r"Error (while )?(encoding|filtering|processing|submitting|sending|muxing|writing trailer|closing|"
+    r"Error (while )?(opening encoder|encoding|filtering|processing|submitting|sending|muxing|writing trailer|closing|"
     r"opening output file|initializing|reinitializing|during demuxing)|Task finished|Terminating thread|"
     r"Nothing was written|Output file( #\d+)? (is empty|does not)|Received (no|signal)|At least one output|"
     r"Press \[q\]|Could not open encoder|frame=|video:|Last message repeated|\s|$)"
 )
-_SIGNS = ("No space left on device", "File too large", "Disk quota exceeded", "Cannot allocate memory")
+TOO_LOW = "requested bitrate is too low"
+_SIGNS = ("No space left on device", "File too large", "Disk quota exceeded", "Cannot allocate memory", TOO_LOW)
 
 
 class FfmpegError(MediaError):

@@ -19,7 +19,7 @@ from .metadata import read_sidecar
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.MULTILINE)
 _STREAM = re.compile(r"^  Stream #0:\d+\S*: (Video|Audio): (\w+)(.*)$", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
-_ROTATION = re.compile(r"^ +displaymatrix: rotation of (-?\d+(?:\.\d+)?) degrees", re.MULTILINE)
+_ROTATION = re.compile(r"^ +display ?matrix: rotation of (-?\d+(?:\.\d+)?) degrees", re.MULTILINE | re.IGNORECASE)
 _RATE = re.compile(r"\] config in time_base: \S+, frame_rate: (\d+)/(\d+)")
 _FRAME = re.compile(r"\] n: *0 pts:.* fmt:(\w+).* s:(\d+)x(\d+)")
 _COLOUR = re.compile(r"\] color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
