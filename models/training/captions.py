@@ -18,6 +18,7 @@ from .phrases import (
     BEFORE_NOUN,
     CLAUSES,
     COLOUR_WORDS,
+    EVERYDAY,
     FILLERS,
     HELD_OUT_TEMPLATES,
     MOTION_WORDS,
@@ -44,8 +45,10 @@ def _common(rng: random.Random, options: Sequence[str]) -> str:
 
 
 def reserved(first: str, second: str) -> bool:
-    """Whether two phrases meet in held-out captions only (about one pair in six)."""
-    return bool(second) and zlib.crc32(f"{first}|{second}".encode()) % 6 == 5
+    """Whether two phrases meet in held-out captions only: one pair in six, everyday phrases never."""
+    if not second or first in EVERYDAY or second in EVERYDAY:
+        return False
+    return zlib.crc32(f"{first}|{second}".encode()) % 6 == 5
 
 
 def _plain_form(does: str) -> str:

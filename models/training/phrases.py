@@ -238,6 +238,14 @@ OPENERS = _list(
     "of | footage of | an image of | a picture of | a scene with | a movie of | please make a video of | "
     "show | draw | generate | create an animation of | watch"
 )
+# What everybody says: training meets these phrases in every company.
+EVERYDAY = frozenset(
+    _list(
+        "moving | bouncing | jumping | spinning | rotating | growing | shrinking | getting | rising | falling | "
+        "staying | on | {c} background | {c} backdrop | left | right | up | down | to the left | to the right | "
+        "upwards | downwards"
+    )
+)
 
 # Slots: {a} and {bare} the object, with and without an article; {ing}, {does} and {do} its motion; {moving} both at
 # once; {being} its colour as a sentence; {on} the backdrop after a preposition; {bg} and {a_bg} the backdrop alone;

@@ -1,0 +1,117 @@
+"""The renderer: ranges, antialiasing, sizes, and pictures that are what the scene says."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+import torch
+
+from models.training.render import render
+from models.training.world import BACKDROPS, COLOURS, MOTIONS, SHAPES, Scene, random_scene
+
+SCENE = Scene("circle", "red", "large", "still", "plain", "blue", along=0.5)
+
+
+def test_shapes_and_range():
+    rng = random.Random(5)
+    scenes = [random_scene(rng) for _ in range(12)]
+    clips, coverage = render(scenes, 5, 32, 48)
+    assert clips.shape == (12, 3, 5, 32, 48)
+    assert coverage.shape == (12, 1, 5, 32, 48)
+    assert clips.dtype == coverage.dtype == torch.float32
+    assert -1 <= float(clips.min()) <= float(clips.max()) <= 1
+    assert 0 <= float(coverage.min()) <= float(coverage.max()) <= 1
+
+
+def test_the_same_scene_gives_the_same_pixels_alone_or_in_a_batch():
+    rng = random.Random(6)
+    scenes = [random_scene(rng) for _ in range(6)]
+    clips, coverage = render(scenes, 4, 32, 32)
+    again, _ = render(scenes, 4, 32, 32)
+    assert torch.equal(clips, again)
+    for i, scene in enumerate(scenes):
+        alone, alone_coverage = render([scene], 4, 32, 32)
+        torch.testing.assert_close(alone[0], clips[i], atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone_coverage[0], coverage[i], atol=1e-5, rtol=0)
+
+
+def test_the_colours_are_those_of_the_world():
+    clips, coverage = render([SCENE], 1, 64, 64)
+    pixels = ((clips[0, :, 0] + 1) * 127.5).round()
+    assert pixels[:, 32, 32].tolist() == list(COLOURS["red"])
+    assert pixels[:, 2, 2].tolist() == list(COLOURS["blue"])
+    assert coverage[0, 0, 0, 32, 32] == 1
+    assert coverage[0, 0, 0, 2, 2] == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_edges_are_antialiased_one_pixel_wide(shape: str):
+    _, coverage = render([dataclasses.replace(SCENE, shape=shape, angle=0.1)], 1, 64, 64)
+    partial = ((coverage > 0.05) & (coverage < 0.95)).sum()
+    assert 20 < int(partial) < 260
+    # Twice the resolution averages to the same picture: coverage is an area, not a sample.
+    _, fine = render([dataclasses.replace(SCENE, shape=shape, angle=0.1)], 1, 256, 256)
+    averaged = torch.nn.functional.avg_pool2d(fine[0], 4)
+    assert float((averaged - coverage[0]).abs().max()) < 0.3
+    assert float((averaged - coverage[0]).abs().mean()) < 0.006
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_the_object_never_touches_the_border(motion: str):
+    scenes = [
+        Scene(shape, "red", size, motion, "plain", "blue", across=across, along=along)
+        for shape in SHAPES
+        for size in ("small", "large")
+        for across, along in ((-1, 0), (1, 1), (0, 0.5))
+    ]
+    _, coverage = render(scenes, 9, 48, 48)
+    border = torch.cat([coverage[..., 0, :], coverage[..., -1, :], coverage[..., :, 0], coverage[..., :, -1]], dim=-1)
+    assert float(border.max()) == 0
+    assert float(coverage.sum((-1, -2)).min()) > 15
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (32, 80), (80, 32), (45, 33)])
+def test_any_aspect_ratio_keeps_the_object_round(height: int, width: int):
+    _, coverage = render([SCENE], 1, height, width)
+    inside = coverage[0, 0, 0] > 0.5
+    rows, columns = inside.any(1).sum(), inside.any(0).sum()
+    assert abs(int(rows) - int(columns)) <= 1
+    assert int(rows) == pytest.approx(0.92 * 0.44 * min(height, width), abs=1.6)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_the_clip_spans_the_whole_motion_whatever_its_length(frames: int):
+    scene = dataclasses.replace(SCENE, motion="right")
+    _, coverage = render([scene], frames, 32, 32)
+    x = (torch.arange(32) + 0.5) / 16 - 1
+    centres = (coverage[0, 0] * x).sum((1, 2)) / coverage[0, 0].sum((1, 2))
+    assert float(centres[0]) == pytest.approx(scene.position(0.0)[0], abs=0.02)
+    if frames > 1:
+        assert float(centres[-1]) == pytest.approx(scene.position(1.0)[0], abs=0.02)
+
+
+@pytest.mark.parametrize("backdrop", BACKDROPS)
+@pytest.mark.parametrize("colour", ["yellow", "black"])
+def test_backdrops_stand_still_and_are_told_apart(backdrop: str, colour: str):
+    scene = Scene("circle", "red", "small", "right", backdrop, colour, variation=3)
+    clips, coverage = render([scene], 3, 48, 48)
+    bare = (coverage[0].amax(1) == 0).expand(3, -1, -1)
+    first, last = clips[0, :, 0], clips[0, :, 2]
+    assert torch.equal(first[bare], last[bare])
+    tones = first[:, bare[0]].std(1).max()
+    assert (float(tones) > 0.05) == (backdrop != "plain")
+
+
+def test_stars_differ_from_one_variation_to_the_next():
+    one, two = (
+        render([Scene("circle", "red", "small", "still", "stars", "blue", variation=v)], 1, 48, 48)[0] for v in (1, 2)
+    )
+    assert not torch.equal(one, two)
+
+
+def test_a_pattern_has_soft_edges():
+    clips, _ = render([Scene("circle", "red", "small", "still", "stripes", "white", across=0, along=0)], 1, 60, 60)
+    row = clips[0, 0, 0, -1]
+    assert 3 < len(row.unique()) < 14
