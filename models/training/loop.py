@@ -57,7 +57,9 @@ class Draw:
 class Task(Protocol):
     """What is trained: a module, its loss on a fresh batch, and how good it is."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What is optimised."""
 
     def optimizer(self) -> Muon:
         """The optimizer, at its full learning rate."""

@@ -63,7 +63,8 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in named:
             plain = parameter.ndim < 2 or any(part in name for part in adam_names)
             (others if plain else matrices).append(parameter)
@@ -80,7 +81,7 @@ class Muon(torch.optim.Optimizer):
             group["lr"] = group["base_lr"] * factor
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Apply one update; gradients that are absent are left alone."""
         for group in self.param_groups:
             for parameter in group["params"]:

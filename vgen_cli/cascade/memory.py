@@ -10,89 +10,72 @@ is dropped. Knows parts by their names and no network's inside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
-
-from models.checkpoint.build import load, load_text_encoder
-from models.text.t5 import TextEncoder
-
-from .device import Machine
-
-if TYPE_CHECKING:
-    from models.checkpoint import Located
 
 POLICIES = ("none", "model", "block")
 RESERVE = 0.9
 """Share of the free memory that an estimate may fill before parts take turns."""
 
 
-def policy(asked: str, machine: Machine, all_parts: int, largest_stage: int) -> str:
+Loader = Callable[[str, torch.device], Any]
+"""Loads a part by its name onto a device: a network, or a text encoder that holds its own in `network`."""
+
+
+def policy(asked: str, room: int, all_parts: int, largest_stage: int) -> str:
     """The policy for a run.
 
     Args:
         asked: `auto` or one of `POLICIES`.
-        machine: where the run computes; in main memory there is nothing to gain by leaving.
+        room: bytes the run may use on its device; 0 in main memory, where there is nothing to gain by leaving.
         all_parts: bytes expected with every part resident.
         largest_stage: bytes expected with one part resident at a time.
     """
-    if asked != "auto" or not machine.memory:
-        return "none" if asked == "auto" else asked
-    room = machine.memory * RESERVE
-    return "none" if all_parts <= room else "model" if largest_stage <= room else "block"
+    if asked != "auto":
+        return asked
+    if not room or all_parts <= room * RESERVE:
+        return "none"
+    return "model" if largest_stage <= room * RESERVE else "block"
 
 
 class Residency:
-    """The parts of one located model on one machine."""
+    """The parts of one model on one device."""
 
-    def __init__(self, located: Located, machine: Machine, policy: str, *, compiled: bool = False) -> None:
-        self.located, self.machine, self.policy, self.compiled = located, machine, policy, compiled
+    def __init__(self, device: torch.device, policy: str, loader: Loader) -> None:
+        self.device, self.policy, self._loader = device, policy, loader
         self._held: dict[str, Any] = {}
 
     @contextmanager
-    def network(self, name: str) -> Iterator[Any]:
-        """A network by its part's name, on the device until the block ends."""
-        if self.policy == "none":
-            yield self._get(name, self.machine.device)
-            return
-        module = self._get(name, torch.device("cpu"))
-        with ExitStack() as stack:
-            if self.policy == "block" and hasattr(module, "transformer_blocks"):
-                for leaf in _leaves(module.transformer_blocks):
-                    stack.enter_context(_streamed(leaf, self.machine.device))
-            stack.enter_context(_moved(module, self.machine.device, streamed=self.policy == "block"))
-            yield module
-
-    @contextmanager
-    def text_encoder(self) -> Iterator[TextEncoder]:
-        """The text encoder with its tokenizer, on the device until the block ends."""
-        if "text_encoder" not in self._held:
-            device = self.machine.device if self.policy == "none" else torch.device("cpu")
-            self._held["text_encoder"] = load_text_encoder(self.located.parts, device=device, dtype=self.machine.dtype)
-        encoder: TextEncoder = self._held["text_encoder"]
-        if self.policy == "none":
-            yield encoder
-            return
-        with _moved(encoder.network, self.machine.device):
-            yield encoder
-
-    def _get(self, name: str, device: torch.device) -> nn.Module:
+    def part(self, name: str) -> Iterator[Any]:
+        """A part by its name, on the device until the block ends."""
         if name not in self._held:
-            module = load(self.located.parts[name], device=device, dtype=self.machine.dtype)
-            if self.compiled and hasattr(module, "transformer_blocks"):
-                for block in module.transformer_blocks:
-                    block.compile()
-            self._held[name] = module
-        held: nn.Module = self._held[name]
-        return held
+            home = self.device if self.policy == "none" else torch.device("cpu")
+            self._held[name] = self._loader(name, home)
+        part = self._held[name]
+        module: nn.Module = part if isinstance(part, nn.Module) else part.network
+        with ExitStack() as stack:
+            if self.policy != "none":
+                leaves = _block_leaves(module) if self.policy == "block" else []
+                for leaf in leaves:
+                    stack.enter_context(_streamed(leaf, self.device))
+                stack.enter_context(_moved(module, self.device, apart=leaves))
+            yield part
 
 
-def _leaves(module: nn.Module) -> list[nn.Module]:
-    """The modules without children that hold weights: what one layer's running needs."""
-    return [each for each in module.modules() if not list(each.children()) and list(each.parameters(False))]
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    """The layers of a transformer; none for other networks."""
+    return list(getattr(module, "transformer_blocks", ()))
+
+
+def _block_leaves(module: nn.Module) -> list[nn.Module]:
+    """The modules without children in a transformer's layers that hold weights: what one layer's running needs."""
+    inside = (each for block in _blocks(module) for each in block.modules())
+    return [each for each in inside if not list(each.children()) and _tensors(each)]
 
 
 def _tensors(module: nn.Module) -> list[torch.Tensor]:
@@ -100,11 +83,10 @@ def _tensors(module: nn.Module) -> list[torch.Tensor]:
 
 
 @contextmanager
-def _moved(module: nn.Module, device: torch.device, *, streamed: bool = False) -> Iterator[None]:
-    """A module's weights on the device until the block ends; those of streamed leaves stay where they are."""
-    blocks = getattr(module, "transformer_blocks", None)
-    apart = set(_leaves(blocks)) if streamed and isinstance(blocks, nn.Module) else set()
-    tensors = [tensor for each in module.modules() if each not in apart for tensor in _tensors(each)]
+def _moved(module: nn.Module, device: torch.device, *, apart: list[nn.Module]) -> Iterator[None]:
+    """A module's weights on the device until the block ends; those of the leaves `apart` stay where they are."""
+    away = set(apart)
+    tensors = [tensor for each in module.modules() if each not in away for tensor in _tensors(each)]
     masters = [tensor.data for tensor in tensors]
     try:
         for tensor, master in zip(tensors, masters, strict=True):
@@ -138,19 +120,13 @@ def _streamed(leaf: nn.Module, device: torch.device) -> Iterator[None]:
         leave()
 
 
-def peak_bytes(machine: Machine) -> int:
+def peak_bytes(device: torch.device) -> int:
     """The most memory used so far: on the GPU where the run is there, else by this process; 0 where unknown."""
-    if machine.device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(machine.device))
-    return _process_peak()
-
-
-def _process_peak() -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     try:
         import resource
     except ImportError:  # Windows
         return 0
-    import sys
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from models.checkpoint.build import load, load_text_encoder
 from models.layers.tiling import Tiling
 
 from .. import __version__
@@ -43,7 +44,7 @@ class Clock:
         yield
         took = time.perf_counter() - started
         self.seconds[name] = self.seconds.get(name, 0.0) + took
-        self.listener(StageFinished(name, took, memory.peak_bytes(self.machine)))
+        self.listener(StageFinished(name, took, memory.peak_bytes(self.machine.device)))
 
 
 @torch.inference_mode()
@@ -55,7 +56,7 @@ def render(
     *,
     overwrite: bool = False,
     metadata: bool = True,
-    residency: Residency | None = None,
+    session: Session | None = None,
 ) -> dict[str, Any]:
     """Make the clip of a plan.
 
@@ -66,7 +67,7 @@ def render(
         listener: told what happens.
         overwrite: whether a finished file may be replaced.
         metadata: whether the recipe rides inside the file.
-        residency: parts already loaded for an earlier clip of the same model and machine.
+        session: of an earlier clip of the same model and machine, with the parts it has loaded.
 
     Returns:
         the fields of the `--json` line.
@@ -77,11 +78,10 @@ def render(
     """
     recipe, card = plan.recipe, located.card.compat(plan.recipe.compat)
     card = card.preset(recipe.preset) if recipe.preset else card
-    residency = residency or resident(plan, located, listener)
-    machine = residency.machine
+    machine, residency = session or open_session(plan, located, listener)
     clock = Clock(listener, machine)
     guided = any(stage.guidance_scale != 1 or stage.guidance_rescale for stage in plan.stages)
-    with clock.stage("encode prompt"), residency.text_encoder() as encoder:
+    with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
         conditioning = encode_prompts(encoder, recipe, card, guided=guided)
     generator = torch.Generator().manual_seed(recipe.seed or 0)
     name = ""
@@ -89,7 +89,7 @@ def render(
     def on_step(step: int, steps: int) -> None:
         listener(StepDone(name, step, steps))
 
-    context = stages.Context(card, conditioning, residency, generator, on_step)
+    context = stages.Context(card, conditioning, machine, residency, generator, on_step)
     *making, decoding = plan.stages
     state = stages.start(making[0], context)
     for stage in making:
@@ -106,14 +106,30 @@ def render(
     return facts
 
 
-def resident(plan: Plan, located: Located, listener: Listener) -> Residency:
-    """A machine and a residency policy for a plan, said aloud."""
+class Session(NamedTuple):
+    """Where clips of one model are made, and the parts loaded there so far."""
+
+    machine: device.Machine
+    residency: Residency
+
+
+def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
+    """A machine and a residency policy for a plan, said aloud; parts are loaded when they are first needed."""
     recipe = plan.recipe
     machine = device.choose(recipe, located.card)
     largest = max(stage.memory_bytes for stage in plan.stages)
-    policy = memory.policy(recipe.offload, machine, plan.memory_bytes, largest)
+    policy = memory.policy(recipe.offload, machine.memory, plan.memory_bytes, largest)
+
+    def loader(name: str, home: torch.device) -> Any:
+        if name == "text_encoder":
+            return load_text_encoder(located.parts, device=home, dtype=machine.dtype)
+        network = load(located.parts[name], device=home, dtype=machine.dtype)
+        if recipe.compile and name == "transformer":
+            network.compile()
+        return network
+
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
-    return Residency(located, machine, policy, compiled=bool(recipe.compile))
+    return Session(machine, Residency(machine.device, policy, loader))
 
 
 def _tiling(asked: bool | None, stage: StagePlan) -> Tiling | None:
@@ -173,6 +189,6 @@ def _facts(plan: Plan, clip: WrittenClip, clock: Clock) -> dict[str, Any]:
         "seed": plan.recipe.seed,
         "model": plan.card_name,
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
-        "peak_memory_bytes": memory.peak_bytes(clock.machine),
+        "peak_memory_bytes": memory.peak_bytes(clock.machine.device),
         "recipe": plan.recipe.to_dict(),
     }

@@ -21,9 +21,13 @@ from models.layers.tiling import Tiling
 from ..errors import RunError
 from ..plan import StagePlan
 from .conditioning import Conditioning, Text
+from .device import Machine
 from .memory import Residency
 
 OnStep = Callable[[int, int], None]
+
+PIECE_PIXELS, MOST_CELLS = 1 << 20, 16
+"""A piece of the decode has about so many pixels, and at most so many latent frames: small clips in one go."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,14 @@ class Context:
 
     card: ModelCard
     conditioning: Conditioning
+    machine: Machine
     residency: Residency
     generator: torch.Generator
     on_step: OnStep
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
-        return torch.randn(shape, generator=self.generator).to(self.residency.machine.device)
+        return torch.randn(shape, generator=self.generator).to(self.machine.device)
 
 
 Stage = Callable[[LatentState, StagePlan, Context], LatentState]
@@ -80,9 +85,9 @@ def start(plan: StagePlan, context: Context) -> LatentState:
 
 def decode(state: LatentState, plan: StagePlan, context: Context, tiling: Tiling | None) -> Iterator[Tensor]:
     """Pieces `(1, 3, t, H, W)` of the clip in about [-1, 1]; memory does not grow with its length."""
-    card, machine = context.card, context.residency.machine
+    card, machine = context.card, context.machine
     latents = state.latents
-    with context.residency.network("autoencoder") as autoencoder:
+    with context.residency.part("autoencoder") as autoencoder:
         if card.decode_timestep is not None:
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
         if plan.tone_map:
@@ -110,7 +115,7 @@ def _decode_noise(
 
 def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
     """`sampler(guidance(denoiser(transformer)), latents, sigmas)`."""
-    with context.residency.network("transformer") as transformer:
+    with context.residency.part("transformer") as transformer:
         conditional = _bound(transformer, context.conditioning.positive, plan, context)
         guided = conditional
         if plan.guidance_scale != 1 or plan.guidance_rescale:
@@ -135,7 +140,7 @@ def _bound(transformer: torch.nn.Module, text: Text, plan: StagePlan, context: C
     if card.coordinate_maps:
         from models.nano.maps import coordinate_maps
 
-        maps = coordinate_maps(plan.latent).to(context.residency.machine.device)
+        maps = coordinate_maps(plan.latent).to(context.machine.device)
     network = transformer.bind(  # type: ignore[operator]
         text.context,
         text.mask,
@@ -153,9 +158,8 @@ def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str)
     from models.ltx.upsampler import adain
 
     residency = context.residency
-    with residency.network("autoencoder") as autoencoder, residency.network(part) as upsampler:
-        raw = upsampler(autoencoder.denormalise(state.latents).to(residency.machine.dtype))
-        latents = autoencoder.normalise(raw.float())
+    with residency.part("autoencoder") as autoencoder, residency.part(part) as upsampler:
+        latents = autoencoder.normalise(upsampler(autoencoder.denormalise(state.latents)))
     latents = adain(latents, state.latents, plan.adain) if plan.adain else latents
     return LatentState(_finite(latents, plan, context), None, None)
 
@@ -167,7 +171,7 @@ def _finite(latents: Tensor, plan: StagePlan, context: Context) -> Tensor:
         RunError: they do; the number type is the usual cause.
     """
     if not bool(torch.isfinite(latents).all()):
-        machine = context.residency.machine
+        machine = context.machine
         way = "" if machine.dtype == torch.float32 else "; try --dtype float32"
         raise RunError(f"the {plan.kind} stage made numbers that are not finite on {machine}{way}")
     return latents

@@ -21,6 +21,7 @@ from .showing import plan_text, say, say_json
 if TYPE_CHECKING:
     from models.checkpoint import Located
 
+    from ..cascade.pipeline import Session
     from ..plan import OutputPlan, Plan
 
 FACTS = (
@@ -61,9 +62,10 @@ def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: boo
             else:
                 say(plan_text(plan))
         return
+    session: Session | None = None
     for plan, place in zip(plans, places, strict=True):
         with reporting(quiet=bool(asked.shell.quiet), verbose=bool(asked.shell.verbose)) as listener:
-            facts = _render(plan, located, place, listener, asked)
+            session, facts = _render(plan, located, place, listener, asked, session)
         if json_lines:
             say_json(_line(facts, place, plan.recipe))
         elif not place.is_stream:
@@ -71,21 +73,30 @@ def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: boo
 
 
 def _render(
-    plan: Plan, located: Located, place: Destination, listener: Listener, asked: MakingOptions
-) -> Mapping[str, Any]:
-    from ..cascade.pipeline import render
+    plan: Plan,
+    located: Located,
+    place: Destination,
+    listener: Listener,
+    asked: MakingOptions,
+    session: Session | None,
+) -> tuple[Session, Mapping[str, Any]]:
+    """One clip; the session holds what is loaded, for the next one."""
+    from ..cascade.pipeline import open_session, render
 
     listener(Note(f"{place}: seed {plan.recipe.seed}"))
     for note in plan.notes:
         listener(Note(note))
-    return render(
+    session = session or open_session(plan, located, listener)
+    facts = render(
         plan,
         located,
         place,
         listener,
         overwrite=bool(asked.output.overwrite),
         metadata=asked.output.metadata is not False,
+        session=session,
     )
+    return session, facts
 
 
 def plans_for(wanted: Sequence[Recipe], places: Sequence[Destination]) -> tuple[Located, list[Plan]]:

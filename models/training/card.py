@@ -1,0 +1,80 @@
+"""The model card, written from what was measured. Knows no networks."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from ..catalog import ModelCard
+from .configs import Recipe
+
+_ROWS = {
+    "colour": "colour of the object",
+    "backdrop_colour": "colour of the backdrop",
+    "backdrop": "kind of backdrop",
+    "shape": "shape",
+    "size": "size",
+    "motion": "motion, one of nine",
+    "direction": "direction, where the prompt has one",
+    "together": "**colour, backdrop colour and direction together**",
+}
+
+
+def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: dict[str, dict[str, float]]) -> None:
+    """Write the card in Markdown.
+
+    Args:
+        figures: by column, the rates of `evaluation.rates`.
+        out: the run's folder; the last line of each stage's curve says how long it was trained and how it ended.
+    """
+    columns = list(figures)
+    lines = [
+        "# nano",
+        "",
+        f"{card.title}. The LTX-Video architecture at a small size, trained from nothing on clips that our own code",
+        "renders. Weights: Apache-2.0, like the code.",
+        "",
+        "## What it knows",
+        "",
+        "One object (circle, square, triangle, star, heart, ring) in one of eight colours, small or large, that moves",
+        "left, right, up or down, grows, shrinks, bounces, spins or stays still, on a backdrop of another colour:",
+        "plain, gradient, stripes, checkerboard or stars. Anything else in a prompt is ignored.",
+        "",
+        "## How good it is",
+        "",
+        f"{recipe.judged} held-out prompts: combinations of shape, colour, motion and backdrop that training never",
+        "saw, in phrasings that training never saw, one seed each. Judged from the pixels by a program that knows the",
+        "renderer; on rendered clips that judge is right in at least 98 % of every row.",
+        "",
+        "| share of clips that are right in | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for name, label in _ROWS.items():
+        lines.append(f"| {label} | " + " | ".join(f"{figures[column][name]:.1%}" for column in columns) + " |")
+    lines += ["", "## How it was trained", "", "| stage | steps | minutes | at its end |", "|---|---|---|---|"]
+    lines += [_curve(stage, out / stage / "curve.jsonl") for stage in recipe.budgets]
+    machine = f"{torch.get_num_threads()} {platform.machine()} CPU cores, torch {torch.__version__.split('+')[0]}"
+    lines += [
+        "",
+        f"{recipe.clips:,} encoded clips for the transformer and {recipe.pairs:,} sets for the upsamplers; captions",
+        f"are drawn anew at every step. On {machine}, float32. Stored in float16.",
+        "Made again by `python -m models.training all`; this page is written by its last stage.",
+        "",
+        "| part | parameters |",
+        "|---|---|",
+        *(f"| {part.replace('_', ' ')} | {count:,} |" for part, count in card.part_parameters.items()),
+        "",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _curve(stage: str, path: Path) -> str:
+    if not path.exists():
+        return f"| {stage} | | | not trained |"
+    last = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+    steps, minutes = last.pop("step"), last.pop("seconds") / 60
+    ended = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in last.items())
+    return f"| {stage} | {steps:,} | {minutes:.0f} | {ended} |"
