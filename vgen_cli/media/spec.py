@@ -82,6 +82,7 @@ CODECS: dict[str, Codec] = {
             22,
             tuple(str(n) for n in range(14)),
             "7",
+            sides=(64, 8192),
             max_bitrate=100_000_000,
         ),
         Codec("vp9", _YUV, ("libvpx-vp9",), (0, 63), 22, tuple(str(n) for n in range(9)), "3"),

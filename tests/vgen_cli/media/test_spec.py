@@ -88,6 +88,7 @@ def test_odd_sizes_that_a_format_can_hold():
         ({"preset": "slow", "codec": "ffv1"}, "mkv", "leave --encoder-preset out"),
         ({"pix_fmt": "yuv444p", "codec": "av1"}, "mp4", "choose one of yuv420p, yuv420p10le"),
         ({"width": 8, "codec": "h265"}, "mp4", "sides of 16 to 8192 pixels, not 8x64"),
+        ({"height": 32, "codec": "av1"}, "mp4", "sides of 64 to 8192 pixels, not 64x32"),
         ({"width": 0}, "mp4", "not 0x64"),
         ({"num_frames": 0}, "mp4", "at least one frame"),
         ({"fps": Fraction(60)}, "gif", "gif takes up to 50 frames a second, not 60"),
