@@ -18,7 +18,7 @@ from .captions import caption
 from .latents import LatentSet
 from .loop import Draw
 from .optimizer import Muon
-from .text import MAX_TOKENS
+from .text import MAX_TOKENS, with_strangers
 from .world import Scene
 
 Evaluation = Callable[[], dict[str, float]]
@@ -103,4 +103,4 @@ class BaseTask:
 
     @staticmethod
     def _prompt(scene: Scene, rng: random.Random) -> str:
-        return "" if rng.random() < 0.1 else caption(scene, rng)
+        return "" if rng.random() < 0.1 else with_strangers(caption(scene, rng), rng)

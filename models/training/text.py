@@ -21,6 +21,8 @@ from .tokenizer import build_tokenizer
 from .world import BACKDROPS, COLOURS, MOTIONS, SHAPES, SIZES, random_scene
 
 MAX_TOKENS = 48
+STRANGER = "qwertyuiop"
+"""A word outside of the vocabulary."""
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shape": SHAPES,
     "colour": tuple(COLOURS),
@@ -47,6 +49,14 @@ def small_text_encoder(config: TextEncoderConfig) -> TextEncoder:
             elif "relative_attention_bias" in name:
                 parameter.normal_(0, 1)
     return TextEncoder(module, build_tokenizer())
+
+
+def with_strangers(text: str, rng: random.Random) -> str:
+    """A caption, in one of twelve with a word or two that the tokenizer does not know, as people's prompts have."""
+    words = text.split()
+    for _ in range(rng.choices((0, 1, 2), (22, 1, 1))[0]):
+        words.insert(rng.randrange(len(words) + 1), STRANGER)
+    return " ".join(words)
 
 
 class Readers(nn.Module):
@@ -90,6 +100,8 @@ class TextTask:
     def _read(self, rng: random.Random, count: int, *, held_out: bool) -> tuple[Tensor, dict[str, float]]:
         scenes = [random_scene(rng, held_out=held_out) for _ in range(count)]
         captions = [caption(scene, rng, held_out=held_out) for scene in scenes]
+        if not held_out:
+            captions = [with_strangers(text, rng) for text in captions]
         context, mask = self.encoder.encode(captions, max_tokens=MAX_TOKENS, pad=False)
         losses, right = [], {}
         for (name, values), logits in zip(ATTRIBUTES.items(), self.readers(context, mask), strict=True):
