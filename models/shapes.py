@@ -72,16 +72,12 @@ class Compression:
 
     def pixels(self, latent: LatentShape) -> PixelShape:
         """The pixel shape that latents decode to."""
-        return PixelShape(
-            (latent.frames - 1) * self.time + 1, latent.height * self.space, latent.width * self.space
-        )
+        return PixelShape((latent.frames - 1) * self.time + 1, latent.height * self.space, latent.width * self.space)
 
     def legal(self, shape: PixelShape, *, multiple: int = 1) -> PixelShape:
         """The smallest legal shape that covers `shape`; sides are multiples of `space * multiple`."""
         step = self.space * multiple
-        return PixelShape(
-            self.legal_frames(shape.frames), round_up(shape.height, step), round_up(shape.width, step)
-        )
+        return PixelShape(self.legal_frames(shape.frames), round_up(shape.height, step), round_up(shape.width, step))
 
     def legal_frames(self, frames: int) -> int:
         """The smallest `k * time + 1` that is at least `frames`."""

@@ -33,7 +33,7 @@ class RunError(VgenError):
     """Rendering failed: out of memory, or a result that is not finite."""
 
 
-class Interrupted(VgenError):
+class Interrupted(VgenError):  # noqa: N818 - a wish of the user, not an error
     """The user, or the system, asked to stop."""
 
     exit_code = EXIT_INTERRUPTED

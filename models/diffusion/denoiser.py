@@ -101,9 +101,7 @@ def target(x0: Tensor, noise: Tensor, sigma: Sigma, kind: Prediction, path: Path
     return (alpha * noise - level * x0) / (alpha**2 + level**2) ** 0.5
 
 
-def to_x0(
-    prediction: Tensor, latents: Tensor, sigma: Sigma, kind: Prediction, path: Path = Path.FLOW
-) -> Tensor:
+def to_x0(prediction: Tensor, latents: Tensor, sigma: Sigma, kind: Prediction, path: Path = Path.FLOW) -> Tensor:
     """The clean latents that a prediction stands for.
 
     Args:

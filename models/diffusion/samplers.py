@@ -314,9 +314,7 @@ SAMPLERS: dict[str, Sampler] = {
 def _walk(step: Step, latents: Tensor, sigmas: Sequence[float], path: Path, on_step: OnStep | None) -> Tensor:
     """The loop that all samplers share: one `step(latents, sigma, sigma')` for each pair of the schedule."""
     if not sigmas or any(not before > after >= 0.0 for before, after in pairwise(sigmas)):
-        raise ValueError(
-            f"sigmas must descend strictly and not below 0, and there must be one: {list(sigmas)}"
-        )
+        raise ValueError(f"sigmas must descend strictly and not below 0, and there must be one: {list(sigmas)}")
     if path is Path.FLOW and sigmas[0] > 1.0:
         raise ValueError(f"sigmas of the flow path lie between 0 and 1, not at {sigmas[0]:g}")
     latents = precise(latents)

@@ -98,9 +98,7 @@ def shifted_terminal(
     if steps == 1:
         return [1.0, 0.0]
     slope = (max_shift - base_shift) / (max_positions - base_positions)
-    squeeze = math.exp(
-        -(base_shift + slope * (positions - base_positions))
-    )  # e^-mu: no overflow for long clips
+    squeeze = math.exp(-(base_shift + slope * (positions - base_positions)))  # e^-mu: no overflow for long clips
     odds = [1.0 / sigma - 1.0 for sigma in linear(steps)[:-1]]
     # 1 - shifted = odds * squeeze / (1 + odds * squeeze); only its ratio to the last one enters the stretch
     last = odds[-1]
@@ -139,8 +137,7 @@ def karras(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> 
     _check_steps(steps)
     if not (0.0 < sigma_min < sigma_max and rho > 0.0):
         raise ModelError(
-            f"Karras sigmas need 0 < sigma_min < sigma_max and rho > 0, "
-            f"not {sigma_min:g}, {sigma_max:g} and {rho:g}"
+            f"Karras sigmas need 0 < sigma_min < sigma_max and rho > 0, not {sigma_min:g}, {sigma_max:g} and {rho:g}"
         )
     top, bottom = sigma_max ** (1.0 / rho), sigma_min ** (1.0 / rho)
     ramp = [i / (steps - 1) for i in range(steps)] if steps > 1 else [0.0]
@@ -169,9 +166,7 @@ def beta_table(
         low, high = math.sqrt(beta_start), math.sqrt(beta_end)
         table = [(low + (high - low) * share) ** 2 for share in ramp]
     elif betas == "cosine":
-        kept = [
-            math.cos((i / train_steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(train_steps + 1)
-        ]
+        kept = [math.cos((i / train_steps + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(train_steps + 1)]
         table = [min(1.0 - after / before, 0.999) for before, after in pairwise(kept)]
     else:
         raise UnknownNameError(f"no betas are called {betas!r}; there are linear, scaled_linear and cosine")
@@ -203,9 +198,7 @@ def from_betas(
     """
     _check_steps(steps)
     if steps > train_steps:
-        raise ModelError(
-            f"a network trained with {train_steps} timesteps cannot take {steps} steps; ask for fewer"
-        )
+        raise ModelError(f"a network trained with {train_steps} timesteps cannot take {steps} steps; ask for fewer")
     table = beta_table(betas, beta_start=beta_start, beta_end=beta_end, train_steps=train_steps)
     if spacing == "trailing":
         times = [round(train_steps - i * train_steps / steps) - 1.0 for i in range(steps)]
@@ -216,9 +209,7 @@ def from_betas(
     else:
         raise UnknownNameError(f"no spacing is called {spacing!r}; there are trailing, leading and linspace")
     if not 0.0 <= times[-1] <= times[0] <= train_steps - 1:
-        raise ModelError(
-            f"timesteps {times[-1]:g} to {times[0]:g} leave the trained range 0 to {train_steps - 1}"
-        )
+        raise ModelError(f"timesteps {times[-1]:g} to {times[0]:g} leave the trained range 0 to {train_steps - 1}")
     return explicit([_interpolate(table, time) for time in times])
 
 
@@ -238,15 +229,11 @@ def skip(sigmas: Sequence[float], initial: int = 0, final: int = 0) -> list[floa
     """The schedule without its first `initial` and last `final` sigmas; the last step kept jumps to 0."""
     steps = len(sigmas) - 1
     if initial < 0 or final < 0 or initial + final >= steps:
-        raise ModelError(
-            f"cannot skip {initial} first and {final} last of {steps} steps: at least one must stay"
-        )
+        raise ModelError(f"cannot skip {initial} first and {final} last of {steps} steps: at least one must stay")
     return [*sigmas[initial : steps - final], 0.0]
 
 
-def build(
-    name: str, steps: int, *, skip_initial: int = 0, skip_final: int = 0, **parameters: Any
-) -> list[float]:
+def build(name: str, steps: int, *, skip_initial: int = 0, skip_final: int = 0, **parameters: Any) -> list[float]:
     """The schedule called `name`, one of `NAMES`.
 
     Args:

@@ -135,9 +135,7 @@ def train(
         running = loss.item() if running == 0 else 0.98 * running + 0.02 * loss.item()
         if step % 50 == 0:
             parts = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-            log(
-                f"step {step}  {spent:.0f} s  {budget.progress(step, spent):.1%}  loss {running:.4f}  {parts}"
-            )
+            log(f"step {step}  {spent:.0f} s  {budget.progress(step, spent):.1%}  loss {running:.4f}  {parts}")
         if spent - evaluated > evaluate_every:
             evaluated = spent
             _report(task, ema, folder, step, spent, running, log)
@@ -198,8 +196,6 @@ def _restore(folder: Path, module: nn.Module, ema: Average, optimizer: Muon) -> 
     for index, (parameter, _) in enumerate(_states(optimizer)):
         prefix = f"{index}."
         optimizer.state[parameter] = {
-            name.removeprefix(prefix): value
-            for name, value in groups["optimizer"].items()
-            if name.startswith(prefix)
+            name.removeprefix(prefix): value for name, value in groups["optimizer"].items() if name.startswith(prefix)
         }
     return int(notes["step"]), float(notes["seconds"])

@@ -99,9 +99,7 @@ def _backdrop(scene: Scene, y: Tensor, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(scene.variation)
         spots = torch.rand((26, 3), generator=generator).to(y)
         near = [
-            (
-                0.5 - (((y - (2 * v - 1)) ** 2 + (x - (2 * h - 1)) ** 2).sqrt() - 0.035 - 0.03 * r) / pixel
-            ).clamp(0, 1)
+            (0.5 - (((y - (2 * v - 1)) ** 2 + (x - (2 * h - 1)) ** 2).sqrt() - 0.035 - 0.03 * r) / pixel).clamp(0, 1)
             for v, h, r in spots.tolist()
         ]
         share, second = torch.stack(near).amax(0), torch.full_like(first, 0.96)
@@ -139,9 +137,7 @@ def render(
     device = torch.device(device)
     y, x = _pixel_grid(height, width, device)
     times = [i / max(frames - 1, 1) for i in range(frames)]
-    track = torch.tensor(
-        [[(*s.position(u), s.radius(u), s.rotation(u)) for u in times] for s in scenes], device=device
-    )
+    track = torch.tensor([[(*s.position(u), s.radius(u), s.rotation(u)) for u in times] for s in scenes], device=device)
     px, py, radius, turn = (track[..., k, None, None] for k in range(4))
     dx, dy = (x - px) / radius, (y - py) / radius
     cos, sin = turn.cos(), turn.sin()
