@@ -23,7 +23,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (248, 248, 246),
     "black": (24, 24, 28),
 }
-SIZES = {"small": 0.30, "large": 0.44}
+SIZES = {"small": 0.33, "large": 0.47}
 MOTIONS = ("left", "right", "up", "down", "growing", "shrinking", "bouncing", "spinning", "still")
 BACKDROPS = ("plain", "gradient", "stripes", "checkerboard", "stars")
 
