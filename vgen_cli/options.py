@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from . import recipe
 
-# Spelt this way because Typer 0.12 does not understand `str | None`.
-Text = Optional[str]  # noqa: UP045
-Texts = Optional[list[str]]  # noqa: UP045
-Switch = Optional[bool]  # noqa: UP045
+Text = str | None
+Texts = list[str] | None
+Switch = bool | None
 
 
 def _option(panel: str, names: str, help: str, metavar: str = "", **more: Any) -> Any:

@@ -23,15 +23,16 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     A group may hold groups. When one option is `config`, what was not given is taken from that TOML file.
     """
-    hints = get_type_hints(command, include_extras=True)
+    # Not get_type_hints: before Python 3.11 it wraps a hint whose default is None, and Typer finds no annotation.
+    parameters = inspect.signature(command, eval_str=True).parameters
     flat: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        flat += _unfold(parameter.name, hints[parameter.name], parameter.default)
+    for parameter in parameters.values():
+        flat += _unfold(parameter.name, parameter.annotation, parameter.default)
 
     def unfolded(**given: Any) -> None:
         if given.get("config"):
             given = filled(given, Path(given["config"]), {p.name: p.annotation for p in flat})
-        command(**{name: _fold(name, hint, given) for name, hint in hints.items() if name != "return"})
+        command(**{name: _fold(name, each.annotation, given) for name, each in parameters.items()})
 
     unfolded.__name__, unfolded.__doc__ = command.__name__, command.__doc__
     unfolded.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
