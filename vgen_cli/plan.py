@@ -260,7 +260,8 @@ def _stages(recipe: Recipe, card: ModelCard, sides: _Sides, time: _Time) -> tupl
             latent,
             fps,
             sigmas=_base_sigmas(recipe, card, latent.positions),
-            guidance_scale=_given(recipe.guidance_scale, base.guidance_scale),
+            # The published code guides above 1 alone: 1, and all below, is the prompt by itself.
+            guidance_scale=max(1.0, _given(recipe.guidance_scale, base.guidance_scale)),
             guidance_rescale=base.guidance_rescale,
             sampler=recipe.sampler or base.sampler,
         )

@@ -57,14 +57,15 @@ def at_rate(pieces: Iterable[Frames], made: Fraction, wanted: Fraction) -> Itera
 def _between(before: Frames, after: Frames, share: Fraction, *, blend: bool) -> Frames:
     if not blend:
         return after if share > Fraction(1, 2) else before
-    mixed = before * (1 - float(share)) + after * float(share)
+    weight = np.float32(share)
+    mixed = before * (1 - weight) + after * weight
     return np.round(mixed).astype(np.uint8)
 
 
 def first(pieces: Iterable[Frames], count: int) -> Iterator[Frames]:
-    """The first `count` frames."""
+    """The first `count` frames, 1 or more; nothing that comes after them is waited for."""
     for piece in pieces:
-        if count <= 0:
-            return
         yield piece[:count]
         count -= len(piece)
+        if count <= 0:
+            return

@@ -53,10 +53,7 @@ class Residency:
     @contextmanager
     def part(self, name: str) -> Iterator[Any]:
         """A part by its name, on the device until the block ends."""
-        if name not in self._held:
-            home = self.device if self.policy == "none" else torch.device("cpu")
-            self._held[name] = self._loader(name, home)
-        part = self._held[name]
+        part = self.at_rest(name)
         module: nn.Module = part if isinstance(part, nn.Module) else part.network
         with ExitStack() as stack:
             if self.policy != "none":
@@ -65,6 +62,13 @@ class Residency:
                     stack.enter_context(_streamed(leaf, self.device))
                 stack.enter_context(_moved(module, self.device, apart=leaves))
             yield part
+
+    def at_rest(self, name: str) -> Any:
+        """A part where it lies between its blocks, for what is small in it; loaded on first use, kept afterwards."""
+        if name not in self._held:
+            home = self.device if self.policy == "none" else torch.device("cpu")
+            self._held[name] = self._loader(name, home)
+        return self._held[name]
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -80,24 +80,22 @@ def render(
     card = card.preset(recipe.preset) if recipe.preset else card
     machine, residency = session or open_session(plan, located, listener)
     clock = Clock(listener, machine)
-    guided = any(stage.guidance_scale != 1 or stage.guidance_rescale for stage in plan.stages)
+    guided = any(stage.guidance_scale != 1 for stage in plan.stages)
     with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
         conditioning = encode_prompts(encoder, recipe, card, guided=guided)
     generator = torch.Generator().manual_seed(recipe.seed or 0)
-    name = ""
 
-    def on_step(step: int, steps: int) -> None:
-        listener(StepDone(name, step, steps))
+    def on_step(stage: str, step: int, steps: int) -> None:
+        listener(StepDone(stage, step, steps))
 
     context = stages.Context(card, conditioning, machine, residency, generator, on_step)
     *making, decoding = plan.stages
     state = stages.start(making[0], context)
     for stage in making:
-        name = stage.kind
-        with clock.stage(name, max(0, len(stage.sigmas) - 1), str(stage.pixels)):
+        with clock.stage(stage.kind, max(0, len(stage.sigmas) - 1), str(stage.pixels)):
             state = stages.STAGES[stage.kind](state, stage, context)
-    with clock.stage("decode and write", detail=str(output)):
-        pieces = stages.decode(state, decoding, context, _tiling(recipe.vae_tiling, decoding))
+    decoded = stages.decode(state, decoding, context, _tiling(recipe.vae_tiling, decoding))
+    with clock.stage("decode and write", detail=str(output)), closing(decoded) as pieces:
         clip = _write(plan, frames.to_bytes(pieces), output, listener, overwrite=overwrite, metadata=metadata)
     for warning in clip.warnings:
         listener(Note(warning))

@@ -6,7 +6,7 @@ command, no file and no progress bar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,10 +24,11 @@ from .conditioning import Conditioning, Text
 from .device import Machine
 from .memory import Residency
 
-OnStep = Callable[[int, int], None]
+OnStep = Callable[[str, int, int], None]
+"""Told the kind of the stage, the steps done and the steps in all."""
 
-PIECE_PIXELS, MOST_CELLS = 1 << 20, 16
-"""A piece of the decode has about so many pixels, and at most so many latent frames: small clips in one go."""
+PIECE_PIXELS = 1 << 18
+"""A piece of the decode has about so many pixels, all frames together; at least one latent frame."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,11 @@ def start(plan: StagePlan, context: Context) -> LatentState:
     return LatentState(context.noise((1, *plan.latent.as_tuple())), None, None)
 
 
-def decode(state: LatentState, plan: StagePlan, context: Context, tiling: Tiling | None) -> Iterator[Tensor]:
+def decode(
+    state: LatentState, plan: StagePlan, context: Context, tiling: Tiling | None
+) -> Generator[Tensor, None, None]:
     """Pieces `(1, 3, t, H, W)` of the clip in about [-1, 1]; memory does not grow with its length."""
-    card, machine = context.card, context.machine
-    latents = state.latents
+    card, latents = context.card, state.latents
     with context.residency.part("autoencoder") as autoencoder:
         if card.decode_timestep is not None:
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
@@ -94,10 +96,16 @@ def decode(state: LatentState, plan: StagePlan, context: Context, tiling: Tiling
             from models.ltx.upsampler import tone_map
 
             latents = tone_map(latents, plan.tone_map)
+        cell = card.compression.time * plan.pixels.height * plan.pixels.width
         pieces = autoencoder.decode_stream(
-            latents.to(machine.dtype), card.decode_timestep, generator=context.generator, tiling=tiling
+            latents,
+            card.decode_timestep,
+            chunk=max(1, PIECE_PIXELS // cell),
+            generator=context.generator,
+            tiling=tiling,
         )
-        yield from pieces
+        for piece in pieces:
+            yield _finite(piece, plan, context)
 
 
 def _decode_noise(
@@ -118,7 +126,7 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
     with context.residency.part("transformer") as transformer:
         conditional = _bound(transformer, context.conditioning.positive, plan, context)
         guided = conditional
-        if plan.guidance_scale != 1 or plan.guidance_rescale:
+        if plan.guidance_scale != 1:
             negative = context.conditioning.negative
             assert negative is not None
             unconditional = _bound(transformer, negative, plan, context)
@@ -129,7 +137,7 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
             plan.sigmas,
             path=Path.FLOW,
             noise=lambda: context.noise(tuple(state.latents.shape)),
-            on_step=lambda step, steps, _: context.on_step(step, steps),
+            on_step=lambda step, steps, _: context.on_step(plan.kind, step, steps),
         )
     return replace(state, latents=_finite(latents, plan, context))
 
@@ -157,21 +165,21 @@ def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str)
     """Normalised latents through an upsampler, which works in the autoencoder's raw space."""
     from models.ltx.upsampler import adain
 
-    residency = context.residency
-    with residency.part("autoencoder") as autoencoder, residency.part(part) as upsampler:
+    autoencoder = context.residency.at_rest("autoencoder")  # for its statistics alone
+    with context.residency.part(part) as upsampler:
         latents = autoencoder.normalise(upsampler(autoencoder.denormalise(state.latents)))
     latents = adain(latents, state.latents, plan.adain) if plan.adain else latents
     return LatentState(_finite(latents, plan, context), None, None)
 
 
-def _finite(latents: Tensor, plan: StagePlan, context: Context) -> Tensor:
-    """The latents, unless they hold NaN or infinity.
+def _finite(made: Tensor, plan: StagePlan, context: Context) -> Tensor:
+    """What a stage made, unless it holds NaN or infinity.
 
     Raises:
         RunError: they do; the number type is the usual cause.
     """
-    if not bool(torch.isfinite(latents).all()):
+    if not bool(torch.isfinite(made).all()):
         machine = context.machine
         way = "" if machine.dtype == torch.float32 else "; try --dtype float32"
         raise RunError(f"the {plan.kind} stage made numbers that are not finite on {machine}{way}")
-    return latents
+    return made
