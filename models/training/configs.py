@@ -120,7 +120,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
         raise ValueError(f"there is no training recipe {name!r}; choose full or smoke")
     return Recipe(
         autoencoder=autoencoder(),
-        transformer=transformer(4, 48, 8, 128),
+        transformer=transformer(4, 48, 6, 128),
         text=text(vocabulary),
         temporal=upsampler(64, spatial=False),
         spatial=upsampler(64, spatial=True),
@@ -131,9 +131,9 @@ def recipe(name: str, vocabulary: int) -> Recipe:
         budgets={
             "autoencoder": Budget(6000, 1750),
             "text": Budget(400, 240),
-            "temporal": Budget(600, 150),
-            "spatial": Budget(600, 200),
-            "base": Budget(20_000, 3900),
+            "temporal": Budget(600, 120),
+            "spatial": Budget(600, 150),
+            "base": Budget(20_000, 3600),
         },
         batch=32,
         judged=200,
