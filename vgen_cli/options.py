@@ -171,6 +171,10 @@ Offload = Annotated[
     ),
 ]
 MaxVram = Annotated[Text, _machine("--max-vram", "Device memory to stay below.", "GiB")]
+Compile = Annotated[
+    Switch,
+    _machine("--compile/--no-compile", "Compile the transformer first: slower to start, then faster. Default: no."),
+]
 VaeTiling = Annotated[
     Switch,
     _machine("--vae-tiling/--no-vae-tiling", "Decode in tiles, for less memory. Default: where needed."),
@@ -254,6 +258,7 @@ class MachineOptions:
     offload: Offload = None
     max_vram: MaxVram = None
     vae_tiling: VaeTiling = None
+    compile: Compile = None
 
 
 @dataclass(frozen=True)

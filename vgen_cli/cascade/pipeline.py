@@ -122,8 +122,8 @@ def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
         if name == "text_encoder":
             return load_text_encoder(located.parts, device=home, dtype=machine.dtype)
         network = load(located.parts[name], device=home, dtype=machine.dtype)
-        if recipe.compile and name == "transformer":
-            network.compile()
+        for block in getattr(network, "transformer_blocks", ()) if recipe.compile else ():
+            block.compile()
         return network
 
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
