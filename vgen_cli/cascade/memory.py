@@ -82,6 +82,11 @@ def _block_leaves(module: nn.Module) -> list[nn.Module]:
     return [each for each in inside if not list(each.children()) and _tensors(each)]
 
 
+def copied(master: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A weight on the device; itself where it is there already."""
+    return master.to(device, non_blocking=True)
+
+
 def _tensors(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(False), *module.buffers(False)]
 
@@ -94,7 +99,7 @@ def _moved(module: nn.Module, device: torch.device, *, apart: list[nn.Module]) -
     masters = [tensor.data for tensor in tensors]
     try:
         for tensor, master in zip(tensors, masters, strict=True):
-            tensor.data = master.to(device)
+            tensor.data = copied(master, device)
         yield
     finally:
         for tensor, master in zip(tensors, masters, strict=True):
@@ -109,7 +114,7 @@ def _streamed(leaf: nn.Module, device: torch.device) -> Iterator[None]:
 
     def arrive(*_: Any) -> None:
         for tensor, master in zip(tensors, masters, strict=True):
-            tensor.data = master.to(device, non_blocking=True)
+            tensor.data = copied(master, device)
 
     def leave(*_: Any) -> None:
         for tensor, master in zip(tensors, masters, strict=True):

@@ -1,0 +1,143 @@
+"""From the decoder's pieces to the file's frames: bytes, crops, rates; counts exact, memory constant."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vgen_cli.cascade.frames import at_rate, cropped, first, to_bytes
+
+rates = st.one_of(
+    st.sampled_from([Fraction(24000, 1001), Fraction(30000, 1001), Fraction(8), Fraction(25), Fraction(60)]),
+    st.fractions(min_value=1, max_value=120, max_denominator=1001),
+)
+lengths = st.lists(st.integers(1, 5), min_size=1, max_size=6)
+
+
+def clip(lengths, scale=1):
+    """Pieces of a clip whose frame i is filled with `scale * i`."""
+    numbers = iter(range(sum(lengths)))
+    return [np.stack([np.full((2, 3, 3), scale * next(numbers), np.uint8) for _ in range(n)]) for n in lengths]
+
+
+def values(pieces):
+    pieces = list(pieces)
+    for piece in pieces:
+        assert piece.dtype == np.uint8
+        assert piece.shape[1:] == (2, 3, 3)
+        assert all(np.ptp(frame) == 0 for frame in piece)
+    return [int(frame[0, 0, 0]) for piece in pieces for frame in piece]
+
+
+@given(lengths, rates, rates)
+def test_a_clip_lasts_as_long_at_any_rate(lengths, made, wanted):
+    frames = sum(lengths)
+    assert len(values(at_rate(clip(lengths), made, wanted))) == math.ceil(frames * wanted / made)
+
+
+@given(lengths, rates)
+def test_the_same_rate_changes_nothing(lengths, rate):
+    assert values(at_rate(clip(lengths), rate, rate)) == list(range(sum(lengths)))
+
+
+@given(lengths, rates, rates)
+def test_time_never_runs_backwards_and_pieces_do_not_matter(lengths, made, wanted):
+    found = values(at_rate(clip(lengths, 8), made, wanted))
+    assert all(before <= after for before, after in pairwise(found))
+    assert found[0] == 0
+    assert found == values(at_rate(clip([sum(lengths)], 8), made, wanted))
+
+
+@given(lengths, rates, rates)
+def test_going_down_takes_the_frame_nearest_in_time(lengths, made, wanted):
+    made, wanted = max(made, wanted), min(made, wanted)
+    last = sum(lengths) - 1
+    for index, picked in enumerate(values(at_rate(clip(lengths), made, wanted))):
+        assert abs(picked - min(index * made / wanted, last)) <= Fraction(1, 2)
+
+
+@given(lengths, rates, rates)
+def test_going_up_blends_by_time_and_then_stands_still(lengths, made, wanted):
+    made, wanted = min(made, wanted), max(made, wanted)
+    last = sum(lengths) - 1
+    for index, shown in enumerate(values(at_rate(clip(lengths, 8), made, wanted))):
+        assert abs(shown - 8 * min(index * made / wanted, last)) <= Fraction(1, 2) + Fraction(1, 1000)
+
+
+@given(lengths, rates, st.integers(2, 4))
+def test_whole_multiples_keep_every_frame(lengths, rate, factor):
+    doubled = values(at_rate(clip(lengths, 8), rate, rate * factor))
+    assert doubled[::factor] == [8 * index for index in range(sum(lengths))]
+    assert values(at_rate(clip(lengths), rate * factor, rate)) == list(range(0, sum(lengths), factor))
+
+
+@pytest.mark.parametrize(("made", "wanted"), [(24, 24), (24, 60), (60, 24), (1, 7), (97, 3)])
+def test_memory_does_not_grow_with_the_clip(made, wanted):
+    alive = weakref.WeakSet()
+
+    class Piece(np.ndarray):
+        pass
+
+    def stream():
+        for index in range(200):
+            piece = np.full((3, 2, 3, 3), index, np.uint8).view(Piece)
+            alive.add(Kept(piece))
+            yield piece
+
+    class Kept:
+        """Dies with the array it is hung on."""
+
+        def __init__(self, piece):
+            piece.kept = self
+
+    most = 0
+    for _ in cropped(at_rate(stream(), Fraction(made), Fraction(wanted)), 2, 3):
+        most = max(most, len(alive))
+    assert 1 <= most <= 3
+
+
+@given(lengths, st.integers(1, 40))
+def test_first_takes_exactly_so_many(lengths, count):
+    assert values(first(clip(lengths), count)) == list(range(min(count, sum(lengths))))
+
+
+def test_first_waits_for_nothing_more():
+    def stream():
+        yield from clip([3, 2])
+        raise AssertionError("one piece too many was decoded")
+
+    assert values(first(stream(), 5)) == [0, 1, 2, 3, 4]
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_crops_keep_the_middle(height, width, data):
+    rows, columns = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
+    picture = np.arange(height * width * 3).reshape(1, height, width, 3).astype(np.uint8)
+    (made,) = cropped([picture], rows, columns)
+    assert made.flags.c_contiguous
+    assert made.shape == (1, rows, columns, 3)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    assert np.array_equal(made, picture[:, top : top + rows, left : left + columns])
+    assert abs((height - rows - top) - top) <= 1
+    assert abs((width - columns - left) - left) <= 1
+
+
+def test_bytes_are_rounded_to_the_nearest_and_clipped():
+    levels = torch.arange(256)
+    exact = levels / 255 * 2 - 1
+    for shift in (-0.0039, 0.0, 0.0039):  # just under half a level
+        (made,) = to_bytes([(exact + shift).view(1, 1, 1, 16, 16).expand(1, 3, 2, 16, 16)])
+        assert made.shape == (2, 16, 16, 3)
+        assert np.array_equal(made[0, ..., 1].ravel(), levels.numpy())
+    (made,) = to_bytes([torch.tensor([-7.0, -1.01, 1.01, 9.0]).view(1, 1, 1, 1, 4).expand(1, 3, 1, 1, 4)])
+    assert made[0, 0, :, 0].tolist() == [0, 0, 255, 255]
+    (made,) = to_bytes([torch.zeros(1, 3, 1, 2, 2, dtype=torch.bfloat16)])
+    assert made.dtype == np.uint8
