@@ -2,7 +2,7 @@
 
     none    every part is loaded when it is first needed and stays
     model   a part is on the device during its own block only, and in main memory (mapped from its file) otherwise
-    block   as `model`, and of the transformer only the layer that is running
+    block   as `model`, and of transformer and text encoder only the layer that is running
 
 The weights in main memory are the mapped file and never change, so leaving the device costs nothing: the copy there
 is dropped. Knows parts by their names and no network's inside.
@@ -19,6 +19,8 @@ import torch
 from torch import nn
 
 POLICIES = ("none", "model", "block")
+LAYERS = ("transformer_blocks", "encoder.block")
+"""Where networks keep the layers that can come and go one by one."""
 RESERVE = 0.9
 """Share of the free memory that an estimate may fill before parts take turns."""
 
@@ -27,20 +29,20 @@ Loader = Callable[[str, torch.device], Any]
 """Loads a part by its name onto a device: a network, or a text encoder that holds its own in `network`."""
 
 
-def policy(asked: str, room: int, all_parts: int, largest_stage: int) -> str:
+def policy(asked: str, room: int, together: int, in_turn: int) -> str:
     """The policy for a run.
 
     Args:
         asked: `auto` or one of `POLICIES`.
         room: bytes the run may use on its device; 0 in main memory, where there is nothing to gain by leaving.
-        all_parts: bytes expected with every part resident.
-        largest_stage: bytes expected with one part resident at a time.
+        together: bytes expected with every part resident.
+        in_turn: bytes expected with one part resident at a time.
     """
     if asked != "auto":
         return asked
-    if not room or all_parts <= room * RESERVE:
+    if not room or together <= room * RESERVE:
         return "none"
-    return "model" if largest_stage <= room * RESERVE else "block"
+    return "model" if in_turn <= room * RESERVE else "block"
 
 
 class Residency:
@@ -57,7 +59,7 @@ class Residency:
         module: nn.Module = part if isinstance(part, nn.Module) else part.network
         with ExitStack() as stack:
             if self.policy != "none":
-                leaves = _block_leaves(module) if self.policy == "block" else []
+                leaves = _leaves(module) if self.policy == "block" else []
                 for leaf in leaves:
                     stack.enter_context(_streamed(leaf, self.device))
                 stack.enter_context(_moved(module, self.device, apart=leaves))
@@ -71,14 +73,9 @@ class Residency:
         return self._held[name]
 
 
-def _blocks(module: nn.Module) -> list[nn.Module]:
-    """The layers of a transformer; none for other networks."""
-    return list(getattr(module, "transformer_blocks", ()))
-
-
-def _block_leaves(module: nn.Module) -> list[nn.Module]:
-    """The modules without children in a transformer's layers that hold weights: what one layer's running needs."""
-    inside = (each for block in _blocks(module) for each in block.modules())
+def _leaves(module: nn.Module) -> list[nn.Module]:
+    """The modules without children in a network's layers that hold weights: what one layer's running needs."""
+    inside = (each for name, each in module.named_modules() if name.startswith(tuple(f"{at}." for at in LAYERS)))
     return [each for each in inside if not list(each.children()) and _tensors(each)]
 
 
@@ -95,7 +92,8 @@ def _tensors(module: nn.Module) -> list[torch.Tensor]:
 def _moved(module: nn.Module, device: torch.device, *, apart: list[nn.Module]) -> Iterator[None]:
     """A module's weights on the device until the block ends; those of the leaves `apart` stay where they are."""
     away = set(apart)
-    tensors = [tensor for each in module.modules() if each not in away for tensor in _tensors(each)]
+    found = [tensor for each in module.modules() if each not in away for tensor in _tensors(each)]
+    tensors = list({id(tensor): tensor for tensor in found}.values())  # tied weights are one
     masters = [tensor.data for tensor in tensors]
     try:
         for tensor, master in zip(tensors, masters, strict=True):

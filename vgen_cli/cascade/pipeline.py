@@ -12,7 +12,8 @@ import torch
 from models.checkpoint.build import load, load_text_encoder
 from models.layers.tiling import Tiling
 
-from .. import __version__
+from .. import __version__, estimate
+from ..errors import UsageError
 from ..events import ClipFinished, FramesWritten, Listener, Note, StageFinished, StageStarted, StepDone
 from ..media.destination import Destination
 from ..media.spec import EncodeSpec
@@ -112,11 +113,21 @@ class Session(NamedTuple):
 
 
 def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
-    """A machine and a residency policy for a plan, said aloud; parts are loaded when they are first needed."""
+    """A machine and a residency policy for a plan, said aloud; parts are loaded when they are first needed.
+
+    Raises:
+        UsageError: a device or number type that is not here, or layers that would have to come and go compiled.
+    """
     recipe = plan.recipe
     machine = device.choose(recipe, located.card)
-    largest = max(stage.memory_bytes for stage in plan.stages)
-    policy = memory.policy(recipe.offload, machine.memory, plan.memory_bytes, largest)
+    planned = [(stage.kind, stage.memory_bytes) for stage in plan.stages]
+    size = estimate.bytes_each(located.card, recipe.dtype)
+    together, in_turn = (
+        estimate.whole(located.card, planned, offload=offload, size=size) for offload in ("none", "model")
+    )
+    policy = memory.policy(recipe.offload, machine.memory, together, in_turn)
+    if recipe.compile and policy == "block":
+        raise UsageError("--compile does not go with --offload block, which this run takes; leave --compile out")
 
     def loader(name: str, home: torch.device) -> Any:
         if name == "text_encoder":

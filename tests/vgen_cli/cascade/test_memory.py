@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from torch import nn
 from models.ltx.config import TransformerConfig
 from models.ltx.transformer import Transformer, rotary_table, video_coordinates
 from models.shapes import Compression, LatentShape
+from models.text.config import TextEncoderConfig
+from models.text.t5 import network as text_network
 from vgen_cli.cascade import memory
 from vgen_cli.cascade.memory import POLICIES, Residency, policy
 
@@ -119,6 +123,23 @@ def test_block_brings_one_layer_at_a_time(watched):
     assert {name: watched.copies.count(name) for name in set(watched.masters) - streamed} == dict.fromkeys(
         set(watched.masters) - streamed, 1
     )
+
+
+def test_block_streams_the_text_encoder_too(monkeypatch):
+    config = TextEncoderConfig(
+        vocab_size=12, d_model=8, d_kv=4, d_ff=16, num_layers=3, num_heads=2, relative_attention_num_buckets=4,
+        relative_attention_max_distance=8,
+    )  # fmt: skip
+    encoder = text_network(config).eval().requires_grad_(False)
+    ids, mask = torch.tensor([[3, 4, 1, 0]]), torch.tensor([[1, 1, 1, 0]])
+    plain = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    copies = []
+    monkeypatch.setattr(memory, "copied", lambda master, device: copies.append(1) or master.clone())
+    residency = Residency(CPU, "block", lambda name, home: SimpleNamespace(network=encoder))
+    with residency.part("text_encoder"):
+        assert len(copies) == 2  # the words and the last norm
+        assert torch.equal(encoder(input_ids=ids, attention_mask=mask).last_hidden_state, plain)
+    assert len(copies) == len(list(encoder.parameters()))
 
 
 @pytest.mark.parametrize("name", POLICIES)

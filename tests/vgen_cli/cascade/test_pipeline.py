@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 
-from models.checkpoint import locate
-from vgen_cli.cascade import frames, pipeline
+from models.catalog import template
+from models.checkpoint import Located, locate
+from vgen_cli.cascade import device, frames, pipeline
+from vgen_cli.cascade.device import GIB, Machine
 from vgen_cli.cascade.pipeline import TILED_PIXELS, open_session, render
 from vgen_cli.errors import MediaError, UsageError
 from vgen_cli.events import ClipFinished, FramesWritten, Note, StageFinished, StageStarted, StepDone
@@ -81,6 +85,37 @@ def test_a_session_loads_once_and_leaves_no_trace_in_the_next_clip(ready, monkey
     assert sorted(loads) == ["autoencoder", "transformer"]
     assert len(made[0]) == 9
     assert made[0] == made[1]
+
+
+PARTS_13B = {"transformer": 13_042_569_344, "autoencoder": 1_246_913_522, "text_encoder": 4_762_310_656}
+
+
+@pytest.mark.parametrize(
+    ("room", "offload", "policy"),
+    [
+        (80, "auto", "none"),
+        (32, "auto", "model"),  # the transformer fits, with the text encoder it would not
+        (16, "auto", "block"),
+        (80, "model", "model"),
+        (16, "none", "none"),
+    ],
+)
+def test_parts_take_turns_where_together_they_do_not_fit(monkeypatch, room, offload, policy):
+    card = replace(template("ltx"), part_parameters=PARTS_13B)
+    card = card.without(("temporal-upsample", "spatial-upsample"))
+    machine = Machine(torch.device("cpu"), torch.bfloat16, "a GPU", room * GIB)
+    monkeypatch.setattr(device, "choose", lambda recipe, card: machine)
+    recipe = Recipe.create(command="t2v", prompt="a red circle", width=768, height=512, offload=offload)
+    said = []
+    session = open_session(make_plan(recipe, card), Located(card, {}), said.append)
+    assert session.residency.policy == policy
+    assert (f"offload {policy}" in said[0].text) == (policy != "none")
+
+
+def test_layers_that_come_and_go_are_not_compiled(ready):
+    plan, located, _ = ready(offload="block", compile=True)
+    with pytest.raises(UsageError, match="--compile does not go with --offload block"):
+        open_session(plan, located, lambda event: None)
 
 
 @pytest.mark.parametrize("when", ["decode", "write"])
