@@ -133,7 +133,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             "text": Budget(400, 240),
             "temporal": Budget(600, 120),
             "spatial": Budget(600, 150),
-            "base": Budget(20_000, 3600),
+            "base": Budget(20_000, 2950),
         },
         batch=32,
         judged=200,

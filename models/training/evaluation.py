@@ -34,7 +34,7 @@ def questions(count: int, *, seed: str = "evaluation") -> list[Question]:
     rng = random.Random(seed)
     asked = []
     for index in range(count):
-        scene = random_scene(rng, held_out=True)
+        scene = random_scene(rng, held_out=True, plain=True)
         asked.append(Question(scene, caption(scene, rng, held_out=True), index))
     return asked
 

@@ -24,6 +24,13 @@ class LatentSet:
     latents: dict[str, Tensor]
 
 
+    def where(self, keep: Callable[[Scene], bool]) -> LatentSet:
+        """The scenes that `keep` keeps, and their latents."""
+        kept = [index for index, scene in enumerate(self.scenes) if keep(scene)]
+        latents = {name: values[kept] for name, values in self.latents.items()}
+        return LatentSet([self.scenes[index] for index in kept], latents)
+
+
 @dataclass(frozen=True)
 class Size:
     """A size to render in: its name, frames, and side in pixels."""

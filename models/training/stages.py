@@ -32,9 +32,15 @@ from .sampling import Networks
 from .text import TextTask, small_text_encoder
 from .tokenizer import save as save_tokenizer
 from .upsamplers import UpsamplerTask
+from .world import Scene
 
 FOLDERS = {"autoencoder": "vae"}
 """Parts whose folder is called otherwise, as in diffusers."""
+
+
+def _plain(scene: Scene) -> bool:
+    """The transformer learns plain backdrops alone: on two cores, patterns cost it what it needs for motion."""
+    return scene.backdrop == "plain"
 
 
 class Workshop:
@@ -79,9 +85,8 @@ class Workshop:
         self._upsampler("spatial", Upsampler(self.recipe.spatial), "temporal", "refine")
 
     def base(self) -> None:
-        """Train the transformer with the text encoder."""
+        """Train the transformer."""
         autoencoder, text = self._load("autoencoder"), self._text_encoder()
-        text.network.requires_grad_(True).train()
         transformer = Transformer(self.recipe.transformer)
         clips = latents.build(
             autoencoder, self.recipe.clips, [self._size("base")], self.out / "base.safetensors", seed=2, log=self.log
@@ -96,15 +101,14 @@ class Workshop:
         task = BaseTask(
             transformer,
             text,
-            clips,
-            self._pairs(autoencoder),
+            clips.where(_plain),
+            self._pairs(autoencoder).where(_plain),
             autoencoder.compression,
             evaluation=judged,
             batch=self.recipe.batch,
         )
         self._train("base", task)
         self._keep("transformer", transformer)
-        self._keep("text_encoder", text.network)
 
     def export(self, weights: Path) -> None:
         """Write every part in half precision where the package looks for it."""

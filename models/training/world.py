@@ -82,8 +82,13 @@ class Scene:
         return zlib.crc32("/".join(words).encode()) % 12 == 0
 
 
-def random_scene(rng: random.Random, *, held_out: bool = False) -> Scene:
-    """A scene drawn from the world; only held-out combinations, or only the others."""
+def random_scene(rng: random.Random, *, held_out: bool = False, plain: bool = False) -> Scene:
+    """A scene drawn from the world.
+
+    Args:
+        held_out: only combinations that training never sees, or only the others.
+        plain: only plain backdrops.
+    """
     names = tuple(COLOURS)
     while True:
         colour, backdrop_colour = rng.sample(names, 2)
@@ -95,7 +100,7 @@ def random_scene(rng: random.Random, *, held_out: bool = False) -> Scene:
             colour=colour,
             size=rng.choice(tuple(SIZES)),
             motion=motion,
-            backdrop=rng.choices(BACKDROPS, _BACKDROP_WEIGHTS)[0],
+            backdrop="plain" if plain else rng.choices(BACKDROPS, _BACKDROP_WEIGHTS)[0],
             backdrop_colour=backdrop_colour,
             across=rng.uniform(-1, 1),
             along=rng.random(),

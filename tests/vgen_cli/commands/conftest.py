@@ -41,7 +41,7 @@ def rendered(monkeypatch):
     """Stands in for the cascade: writes a few bytes at the place, and lists the calls."""
     calls = []
 
-    def render(plan, located, place, listener, *, overwrite, metadata):
+    def render(plan, located, place, listener, *, overwrite, metadata, session=None):
         listener(StageStarted("base", 2))
         listener(StageFinished("base", 0.1, 1000))
         calls.append({"plan": plan, "place": place, "overwrite": overwrite, "metadata": metadata})
@@ -55,6 +55,7 @@ def rendered(monkeypatch):
 
     pipeline = types.ModuleType("vgen_cli.cascade.pipeline")
     pipeline.render = render
+    pipeline.open_session = lambda plan, located, listener: None
     monkeypatch.setitem(sys.modules, "vgen_cli.cascade.pipeline", pipeline)
     real = checkpoint.locate
 
