@@ -23,7 +23,6 @@ class LatentSet:
     scenes: Sequence[Scene]
     latents: dict[str, Tensor]
 
-
     def where(self, keep: Callable[[Scene], bool]) -> LatentSet:
         """The scenes that `keep` keeps, and their latents."""
         kept = [index for index, scene in enumerate(self.scenes) if keep(scene)]
