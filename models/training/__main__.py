@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="where export writes (default OUT/weights)")
     parser.add_argument("--smoke", action="store_true", help="the small recipe that only shows that all stages work")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: torch's choice)")
     asked = parser.parse_args(arguments)
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.threads:
         torch.set_num_threads(asked.threads)
     chosen = recipe("smoke" if asked.smoke else "full", len(vocabulary()))
-    workshop = Workshop(chosen, asked.out, seed=asked.seed, log=_say)
+    workshop = Workshop(chosen, asked.out, device=asked.device, seed=asked.seed, log=_say)
     for stage in STAGES if "all" in asked.stages else asked.stages:
         workshop.run(stage, asked.weights or asked.out / "weights")
     return 0

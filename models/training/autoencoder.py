@@ -30,14 +30,15 @@ class AutoencoderTask:
     transformer's latents will never be exact either.
     """
 
-    def __init__(self, config: AutoencoderConfig, *, tiny: bool = False) -> None:
-        self.module = Autoencoder(config).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    def __init__(self, config: AutoencoderConfig, *, device: torch.device | str = "cpu", tiny: bool = False) -> None:
+        self.module = Autoencoder(config).to(device)
+        self.module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # One shared log-variance: start with posteriors that are nearly points.
         with torch.no_grad():
             bias = self.module.encoder.conv_out.conv.bias
             assert bias is not None
             bias[-1] = -5.0
-        self.tiny = tiny
+        self.device, self.tiny = torch.device(device), tiny
 
     def optimizer(self) -> Muon:
         """Muon on every kernel."""
@@ -47,13 +48,13 @@ class AutoencoderTask:
         """Weighted reconstruction error and a small divergence from the unit Gaussian."""
         clips, frames, side = (2, 5, 32) if self.tiny else draw.python.choices(_BATCHES, _WEIGHTS)[0]
         scenes = [random_scene(draw.python) for _ in range(clips)]
-        video, coverage = render(scenes, frames, side, side)
+        video, coverage = render(scenes, frames, side, side, device=self.device)
         video = video.contiguous(memory_format=torch.channels_last_3d)
         posterior = self.module.encode(video)
-        z = posterior.sample(draw.torch)
+        z = posterior.mean + (0.5 * posterior.logvar).exp() * draw.noise(posterior.mean)
         if draw.progress > 0.66:
             spread = z.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-            z = z + 0.12 * spread * torch.randn(z.shape, generator=draw.torch)
+            z = z + 0.12 * spread * draw.noise(z)
         error = self.module.decode_raw(z) - video
         weight = 1 + 6 * F.max_pool3d(coverage, (1, 7, 7), 1, (0, 3, 3))
         weight = weight / weight.mean()
@@ -79,11 +80,11 @@ class AutoencoderTask:
     def _reconstruct(self, scenes: list[Scene], frames: int, side: int) -> tuple[Tensor, Tensor]:
         pairs = []
         for start in range(0, len(scenes), 4):
-            video, _ = render(scenes[start : start + 4], frames, side, side)
+            video, _ = render(scenes[start : start + 4], frames, side, side, device=self.device)
             video = video.contiguous(memory_format=torch.channels_last_3d)
             pairs.append((video, self.module.decode_raw(self.module.encode(video).mode()).clamp(-1, 1)))
         originals, copies = zip(*pairs, strict=True)
-        return torch.cat(originals), torch.cat(copies)
+        return torch.cat(originals).cpu(), torch.cat(copies).cpu()
 
     @staticmethod
     def _psnr(pair: tuple[Tensor, Tensor]) -> float:
@@ -98,7 +99,8 @@ def measure_statistics(autoencoder: Autoencoder, *, clips: int = 256, seed: int 
     collected = []
     for start in range(0, clips, 8):
         scale = side if start % 32 else side * 2
-        video, _ = render([random_scene(rng) for _ in range(8)], 17, scale, scale)
+        scenes = [random_scene(rng) for _ in range(8)]
+        video, _ = render(scenes, 17, scale, scale, device=autoencoder.latents_mean.device)
         collected.append(autoencoder.encode(video).mode().transpose(0, 1).flatten(1))
     values = torch.cat(collected, 1)
     autoencoder.latents_mean.copy_(values.mean(1))

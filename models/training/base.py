@@ -76,6 +76,7 @@ class BaseTask:
         self.clips, self.large = clips, large
         self.compression, self.evaluate = compression, evaluation
         self.kind, self.shift, self.batch, self.rates = kind, shift, batch, rates
+        self.device = transformer.proj_out.weight.device
         with torch.no_grad():
             transformer.proj_out.weight.zero_()
 
@@ -89,10 +90,10 @@ class BaseTask:
         clips = self.large if refine and self.large is not None else self.clips
         latents = clips.latents["refine" if refine else "base"]
         picked = draw.python.choices(range(len(latents)), k=self.batch // 8 if refine else self.batch)
-        clean = latents[picked]
+        clean = latents[picked].to(self.device)
         prompts = [self._prompt(clips.scenes[i], draw.python) for i in picked]
-        sigma = self._levels(len(picked), refine, draw.torch)
-        noise = torch.randn(clean.shape, generator=draw.torch)
+        sigma = self._levels(len(picked), refine, draw.torch).to(self.device)
+        noise = draw.noise(clean)
         shape = LatentShape(*clean.shape[1:])
         network = bind(self.transformer, self.text, prompts, shape, self.rates[refine], self.compression)
         predicted = network(add_noise(clean, noise, sigma), sigma)

@@ -41,12 +41,13 @@ class Size:
 
 @torch.no_grad()
 def encode(autoencoder: Autoencoder, scenes: Sequence[Scene], size: Size, *, batch: int = 8) -> Tensor:
-    """Normalised latents `(N, C, T, H, W)` of scenes, the posterior's mode."""
+    """Normalised latents `(N, C, T, H, W)` of scenes on the CPU, the posterior's mode."""
     made = []
     for start in range(0, len(scenes), batch):
-        video, _ = render(scenes[start : start + batch], size.frames, size.side, size.side)
+        part = scenes[start : start + batch]
+        video, _ = render(part, size.frames, size.side, size.side, device=autoencoder.latents_mean.device)
         video = video.contiguous(memory_format=torch.channels_last_3d)
-        made.append(autoencoder.normalise(autoencoder.encode(video).mode()).contiguous())
+        made.append(autoencoder.normalise(autoencoder.encode(video).mode()).contiguous().cpu())
     return torch.cat(made)
 
 

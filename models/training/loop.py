@@ -44,6 +44,10 @@ class Draw:
     torch: torch.Generator
     progress: float
 
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal noise in a tensor's shape and on its device, the same on every device."""
+        return torch.randn(like.shape, generator=self.torch).to(like.device)
+
     @classmethod
     def at(cls, seed: int, step: int, progress: float) -> Draw:
         """The generators of one step of one run."""

@@ -102,8 +102,9 @@ class Muon(torch.optim.Optimizer):
             buckets[tuple(blocks.shape[1:])].append((parameter, blocks))
         for bucket in buckets.values():
             directions = orthogonalise(torch.cat([blocks for _, blocks in bucket]))
-            counts = [len(blocks) for _, blocks in bucket]
-            for (parameter, _), direction in zip(bucket, directions.split(counts), strict=True):
+            start = 0
+            for parameter, blocks in bucket:
+                direction, start = directions[start : start + len(blocks)], start + len(blocks)
                 rows, columns = parameter.shape[0], parameter[0].numel()
                 scale = max(1.0, rows / columns) ** 0.5
                 parameter.add_(direction.reshape(parameter.shape), alpha=-group["lr"] * scale)

@@ -58,6 +58,7 @@ def base_latents(
     noise = torch.cat(
         [torch.randn((1, *shape.as_tuple()), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )
+    noise = noise.to(networks.autoencoder.latents_mean.device)
     return euler(_guided(networks, prompts, shape, fps, guidance_scale), noise, sigmas)
 
 
@@ -84,11 +85,11 @@ def refined(
     noise = torch.cat(
         [torch.randn((1, *shape.as_tuple()), generator=torch.Generator().manual_seed(seed + 1)) for seed in seeds]
     )
-    start = add_noise(latents, noise, sigmas[0])
+    start = add_noise(latents, noise.to(latents.device), sigmas[0])
     return euler(_guided(networks, prompts, shape, fps, guidance_scale), start, sigmas)
 
 
 @torch.no_grad()
 def decoded(networks: Networks, latents: Tensor) -> Tensor:
-    """Clips `(B, 3, T, H, W)` in [-1, 1], decoded one by one."""
-    return torch.cat([networks.autoencoder.decode(each[None]) for each in latents]).clamp(-1, 1)
+    """Clips `(B, 3, T, H, W)` in [-1, 1] on the CPU, decoded one by one."""
+    return torch.cat([networks.autoencoder.decode(each[None]).cpu() for each in latents]).clamp(-1, 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..catalog import ModelCard, find
+from ..catalog import find
 from ..checkpoint.build import load, load_text_encoder
 from ..checkpoint.inspect import folder_part
 from ..checkpoint.save import save, save_index
@@ -46,9 +46,17 @@ def _plain(scene: Scene) -> bool:
 class Workshop:
     """One run of training in one folder."""
 
-    def __init__(self, recipe: Recipe, out: Path, *, seed: int = 0, log: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: Path,
+        *,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        log: Callable[[str], None] = print,
+    ) -> None:
         self.recipe, self.out, self.seed, self.log = recipe, out, seed, log
-        self.card: ModelCard = find("nano")
+        self.device, self.card = torch.device(device), find("nano")
         out.mkdir(parents=True, exist_ok=True)
 
     def run(self, stage: str, weights: Path) -> None:
@@ -64,7 +72,7 @@ class Workshop:
 
     def autoencoder(self) -> None:
         """Train the autoencoder and measure its latents."""
-        task = AutoencoderTask(self.recipe.autoencoder, tiny=self._tiny)
+        task = AutoencoderTask(self.recipe.autoencoder, device=self.device, tiny=self._tiny)
         self._train("autoencoder", task)
         measure_statistics(task.module, clips=16 if self._tiny else 256, side=self.recipe.side)
         self._keep("autoencoder", task.module)
@@ -72,6 +80,7 @@ class Workshop:
     def text(self) -> None:
         """Train the text encoder to read."""
         encoder = small_text_encoder(self.recipe.text)
+        encoder.network.to(self.device)
         self._train("text", TextTask(encoder, self.recipe.text.d_model))
         self._keep("text_encoder", encoder.network)
         save_tokenizer(self.out / "model" / "tokenizer")
@@ -87,7 +96,7 @@ class Workshop:
     def base(self) -> None:
         """Train the transformer."""
         autoencoder, text = self._load("autoencoder"), self._text_encoder()
-        transformer = Transformer(self.recipe.transformer)
+        transformer = Transformer(self.recipe.transformer).to(self.device)
         clips = latents.build(
             autoencoder, self.recipe.clips, [self._size("base")], self.out / "base.safetensors", seed=2, log=self.log
         )
@@ -169,9 +178,9 @@ class Workshop:
     def _upsampler(self, stage: str, upsampler: Upsampler, source: str, wanted: str) -> None:
         autoencoder = self._load("autoencoder")
         pairs = self._pairs(autoencoder)
-        task = UpsamplerTask(
-            upsampler, autoencoder, pairs, source, wanted, batch=8, held_out=min(64, self.recipe.pairs // 4)
-        )
+        upsampler = upsampler.to(self.device)
+        held_out = min(64, self.recipe.pairs // 4)
+        task = UpsamplerTask(upsampler, autoencoder, pairs, source, wanted, batch=8, held_out=held_out)
         self._train(stage, task)
         self._keep(f"{stage}_upsampler", upsampler)
 
@@ -203,9 +212,9 @@ class Workshop:
 
     def _load(self, part: str, root: Path | None = None) -> Any:
         folder = (root or self.out / "model") / self._folder(part)
-        return load(folder_part(part, folder), dtype=torch.float32)
+        return load(folder_part(part, folder), device=self.device, dtype=torch.float32)
 
     def _text_encoder(self, root: Path | None = None) -> TextEncoder:
         root = root or self.out / "model"
         parts = {part: folder_part(part, root / part) for part in ("text_encoder", "tokenizer")}
-        return load_text_encoder(parts, dtype=torch.float32)
+        return load_text_encoder(parts, device=self.device, dtype=torch.float32)

@@ -82,6 +82,7 @@ class TextTask:
         self.encoder = encoder
         self.readers = Readers(width)
         self.module = nn.ModuleDict({"network": encoder.network, "readers": self.readers})
+        self.module.to(next(encoder.network.parameters()).device)
 
     def optimizer(self) -> Muon:
         """AdamW throughout."""
@@ -105,7 +106,7 @@ class TextTask:
         context, mask = self.encoder.encode(captions, max_tokens=MAX_TOKENS, pad=False)
         losses, right = [], {}
         for (name, values), logits in zip(ATTRIBUTES.items(), self.readers(context, mask), strict=True):
-            labels = torch.tensor([values.index(getattr(scene, name)) for scene in scenes])
+            labels = torch.tensor([values.index(getattr(scene, name)) for scene in scenes], device=context.device)
             losses.append(F.cross_entropy(logits, labels))
             right[name] = (logits.argmax(-1) == labels).float().mean().item()
         return torch.stack(losses).mean(), right

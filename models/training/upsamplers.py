@@ -35,7 +35,7 @@ class UpsamplerTask:
     ) -> None:
         self.module, self.autoencoder, self.batch = upsampler, autoencoder, batch
         self.source, self.wanted = pairs.latents[source], pairs.latents[wanted]
-        self.split = len(self.source) - held_out
+        self.split, self.device = len(self.source) - held_out, upsampler.final_conv.weight.device
         with torch.no_grad():
             upsampler.final_conv.weight.zero_()
 
@@ -51,16 +51,18 @@ class UpsamplerTask:
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Squared error in normalised space."""
         picked = draw.python.choices(range(self.split), k=self.batch)
-        source = self.source[picked]
-        strength = torch.rand((self.batch, 1, 1, 1, 1), generator=draw.torch).sub(0.5).clamp(min=0) * 0.4
-        source = source + strength * torch.randn(source.shape, generator=draw.torch)
-        loss = F.mse_loss(self.predict(source), self.wanted[picked])
+        source, wanted = self.source[picked].to(self.device), self.wanted[picked].to(self.device)
+        strength = (
+            torch.rand((self.batch, 1, 1, 1, 1), generator=draw.torch).sub(0.5).clamp(min=0).to(self.device) * 0.4
+        )
+        source = source + strength * draw.noise(source)
+        loss = F.mse_loss(self.predict(source), wanted)
         return loss, {}
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Error on held-out pairs, beside that of plainly enlarged latents."""
-        source, wanted = self.source[self.split :], self.wanted[self.split :]
+        source, wanted = self.source[self.split :].to(self.device), self.wanted[self.split :].to(self.device)
         time = 2 if wanted.shape[2] > source.shape[2] else 1
         space = wanted.shape[3] // source.shape[3]
         return {

@@ -1,0 +1,140 @@
+"""The stages: losses of every kind, strangers among the words, cached latents, and the whole of training in small."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from models.checkpoint import locate
+from models.diffusion.denoiser import Prediction
+from models.ltx.autoencoder import Autoencoder
+from models.ltx.transformer import Transformer
+from models.training import configs, latents
+from models.training.__main__ import main
+from models.training.base import BaseTask
+from models.training.configs import recipe
+from models.training.latents import LatentSet, Size
+from models.training.loop import Draw
+from models.training.text import STRANGER, small_text_encoder, with_strangers
+from models.training.tokenizer import build_tokenizer, vocabulary
+from models.training.world import random_scene
+
+SMOKE = recipe("smoke", len(vocabulary()))
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    torch.manual_seed(0)
+    return Autoencoder(SMOKE.autoencoder)
+
+
+def clips(count: int) -> LatentSet:
+    generator = torch.Generator().manual_seed(0)
+    rng = random.Random(0)
+    scenes = [random_scene(rng) for _ in range(count)]
+    shape = (count, configs.LATENT_CHANNELS, 3, 2, 2)
+    return LatentSet(scenes, {"base": torch.randn(shape, generator=generator)})
+
+
+@pytest.mark.parametrize("kind", list(Prediction))
+def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, autoencoder, monkeypatch):
+    task = BaseTask(
+        Transformer(SMOKE.transformer),
+        small_text_encoder(SMOKE.text),
+        clips(8),
+        None,
+        autoencoder.compression,
+        evaluation=dict,
+        kind=kind,
+        batch=8,
+    )
+    loss, _ = task.loss(Draw.at(0, 0, 0.0))
+    loss.backward()
+    assert loss.item() > 0.5
+    assert task.transformer.proj_out.weight.grad.abs().sum() > 0
+    seen = {}
+
+    def keep(clean, noise, sigma, *rest):
+        seen["answer"] = original(clean, noise, sigma, *rest)
+        return seen["answer"]
+
+    import models.training.base as base
+
+    original = base.target
+    monkeypatch.setattr(base, "target", keep)
+    task.loss(Draw.at(0, 0, 0.0))
+    monkeypatch.setattr(base, "bind", lambda *_: lambda latents, sigma: seen["answer"])
+    assert task.loss(Draw.at(0, 0, 0.0))[0].item() == 0.0
+
+
+def test_noise_levels_lean_towards_noise_and_the_refine_pass_stays_below_its_first_sigma(autoencoder):
+    task = BaseTask(
+        Transformer(SMOKE.transformer),
+        small_text_encoder(SMOKE.text),
+        clips(1),
+        None,
+        autoencoder.compression,
+        evaluation=dict,
+        shift=3.0,
+    )
+    generator = torch.Generator().manual_seed(0)
+    base = task._levels(4000, False, generator)
+    assert 0.7 < base.median() < 0.8
+    assert base.max() < 1.0
+    assert task._levels(4000, True, generator).max() < 0.77
+
+
+def test_strangers_are_rare_unknown_and_leave_the_other_words():
+    rng = random.Random(0)
+    tokenizer = build_tokenizer()
+    text = "a red circle moving right"
+    made = [with_strangers(text, rng) for _ in range(600)]
+    changed = [each for each in made if each != text]
+    assert 0.04 < len(changed) / len(made) < 0.14
+    assert all([word for word in each.split() if word != STRANGER] == text.split() for each in changed)
+    assert tokenizer.encode(STRANGER).ids[0] == tokenizer.token_to_id("<unk>")
+
+
+def test_encoded_clips_are_kept_and_a_cache_of_another_run_is_not_used(autoencoder, tmp_path):
+    sizes, cache = [Size("base", 5, 32)], tmp_path / "cache.safetensors"
+    first = latents.build(autoencoder, 4, sizes, cache, seed=0, log=quiet)
+    assert first.latents["base"].shape == (4, configs.LATENT_CHANNELS, 2, 2, 2)
+    said: list[str] = []
+    again = latents.build(autoencoder, 4, sizes, cache, seed=0, log=said.append)
+    assert said == []
+    assert again.scenes == first.scenes
+    assert torch.equal(again.latents["base"], first.latents["base"])
+    latents.build(autoencoder, 6, sizes, cache, seed=0, log=said.append)
+    assert len(said) == 1
+
+
+def test_a_part_of_a_set_keeps_scenes_and_latents_together():
+    whole = clips(12)
+    plain = whole.where(lambda scene: scene.backdrop == "plain")
+    assert plain.scenes == [scene for scene in whole.scenes if scene.backdrop == "plain"]
+    first = whole.scenes.index(plain.scenes[0])
+    assert torch.equal(plain.latents["base"][0], whole.latents["base"][first])
+
+
+def test_an_unknown_recipe_is_refused():
+    with pytest.raises(ValueError, match="full or smoke"):
+        recipe("huge", 10)
+
+
+def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsys):
+    assert main(["all", "--smoke", "--out", str(tmp_path), "--threads", "1"]) == 0
+    located = locate(tmp_path / "weights")
+    assert located.card.coordinate_maps
+    assert {"transformer", "autoencoder", "text_encoder", "temporal_upsampler", "spatial_upsampler"} <= set(
+        located.parts
+    )
+    card = (tmp_path / "card.md").read_text()
+    assert "colour, backdrop colour and direction together" in card
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+    assert "== evaluate" in capsys.readouterr().out
