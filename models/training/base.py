@@ -27,6 +27,9 @@ from .world import Scene
 
 Evaluation = Callable[[], dict[str, float]]
 
+REFINE_SHARE, REFINE_FROM = 0.35, 0.85
+"""Share of the steps that see clips in the size of the refine pass, and the highest noise level of those."""
+
 # Embeddings, tables and the last layer are no maps between hidden spaces: Muon is not for them.
 _ADAM = ("scale_shift_table", "proj_out", "time_embed")
 
@@ -86,7 +89,7 @@ class BaseTask:
 
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the prediction over one batch."""
-        refine = self.large is not None and draw.python.random() < 0.12
+        refine = self.large is not None and draw.python.random() < REFINE_SHARE
         clips = self.large if refine and self.large is not None else self.clips
         latents = clips.latents["refine" if refine else "base"]
         picked = draw.python.choices(range(len(latents)), k=self.batch // 8 if refine else self.batch)
@@ -103,7 +106,7 @@ class BaseTask:
 
     def _levels(self, count: int, refine: bool, generator: torch.Generator) -> Tensor:
         if refine:
-            return torch.rand(count, generator=generator) * 0.75 + 0.01
+            return torch.rand(count, generator=generator) * REFINE_FROM + 0.01
         middle = torch.randn(count, generator=generator).sigmoid().clamp(0.003, 0.997)
         return torch.tensor([time_shift(value, self.shift) for value in middle.tolist()])
 

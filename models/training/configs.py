@@ -131,9 +131,9 @@ def recipe(name: str, vocabulary: int) -> Recipe:
         budgets={
             "autoencoder": Budget(6000, 1750),
             "text": Budget(400, 240),
-            "temporal": Budget(600, 120),
-            "spatial": Budget(600, 150),
-            "base": Budget(20_000, 2950),
+            "temporal": Budget(1500, 240),
+            "spatial": Budget(1500, 600),
+            "base": Budget(20_000, 2300),
         },
         batch=32,
         judged=200,
