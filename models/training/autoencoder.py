@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ltx.autoencoder import Autoencoder
@@ -20,6 +20,8 @@ from .world import Scene, random_scene
 # a grid touches the zero padding, and the inner cell of a whole clip is never learnt.
 _BATCHES = ((8, 9, 64), (4, 17, 64), (2, 9, 128))
 _WEIGHTS = (6, 2, 2)
+_DECODER_WEIGHTS = (1, 1, 6)
+_TINY = (2, 5, 32)
 
 
 class AutoencoderTask:
@@ -30,15 +32,17 @@ class AutoencoderTask:
     transformer's latents will never be exact either.
     """
 
+    module: nn.Module
+
     def __init__(self, config: AutoencoderConfig, *, device: torch.device | str = "cpu", tiny: bool = False) -> None:
-        self.module = Autoencoder(config).to(device)
-        self.module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.autoencoder = Autoencoder(config).to(device)
+        self.autoencoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # One shared log-variance: start with posteriors that are nearly points.
         with torch.no_grad():
-            bias = self.module.encoder.conv_out.conv.bias
+            bias = self.autoencoder.encoder.conv_out.conv.bias
             assert bias is not None
             bias[-1] = -5.0
-        self.device, self.tiny = torch.device(device), tiny
+        self.module, self.device, self.tiny = self.autoencoder, torch.device(device), tiny
 
     def optimizer(self) -> Muon:
         """Muon on every kernel."""
@@ -46,23 +50,29 @@ class AutoencoderTask:
 
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Weighted reconstruction error and a small divergence from the unit Gaussian."""
-        clips, frames, side = (2, 5, 32) if self.tiny else draw.python.choices(_BATCHES, _WEIGHTS)[0]
-        scenes = [random_scene(draw.python) for _ in range(clips)]
-        video, coverage = render(scenes, frames, side, side, device=self.device)
-        video = video.contiguous(memory_format=torch.channels_last_3d)
-        posterior = self.module.encode(video)
+        shape = _TINY if self.tiny else draw.python.choices(_BATCHES, _WEIGHTS)[0]
+        video, coverage = self._render(shape, draw.python)
+        posterior = self.autoencoder.encode(video)
         z = posterior.mean + (0.5 * posterior.logvar).exp() * draw.noise(posterior.mean)
         if draw.progress > 0.66:
-            spread = z.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-            z = z + 0.12 * spread * draw.noise(z)
-        error = self.module.decode_raw(z) - video
-        weight = 1 + 6 * F.max_pool3d(coverage, (1, 7, 7), 1, (0, 3, 3))
-        weight = weight / weight.mean()
-        squared = (error.square() * weight).mean()
-        absolute = (error.abs() * weight).mean()
+            z = _blurred(z, draw)
+        squared, absolute = self._errors(z, video, coverage)
         divergence = 0.5 * (posterior.mean**2 + posterior.logvar.exp() - 1 - posterior.logvar).mean()
         loss = squared + (0.3 * absolute if draw.progress > 0.2 else 0.0) + 1e-4 * divergence
         return loss, {"mse": squared.item(), "kl": divergence.item()}
+
+    def _render(self, shape: tuple[int, int, int], rng: random.Random, *, plain: bool = False) -> tuple[Tensor, Tensor]:
+        clips, frames, side = shape
+        scenes = [random_scene(rng, plain=plain) for _ in range(clips)]
+        video, coverage = render(scenes, frames, side, side, device=self.device)
+        return video.contiguous(memory_format=torch.channels_last_3d), coverage
+
+    def _errors(self, z: Tensor, video: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared and absolute error of the decoded latents, weighted towards the object."""
+        error = self.autoencoder.decode_raw(z) - video
+        weight = 1 + 6 * F.max_pool3d(coverage, (1, 7, 7), 1, (0, 3, 3))
+        weight = weight / weight.mean()
+        return (error.square() * weight).mean(), (error.abs() * weight).mean()
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -82,7 +92,7 @@ class AutoencoderTask:
         for start in range(0, len(scenes), 4):
             video, _ = render(scenes[start : start + 4], frames, side, side, device=self.device)
             video = video.contiguous(memory_format=torch.channels_last_3d)
-            pairs.append((video, self.module.decode_raw(self.module.encode(video).mode()).clamp(-1, 1)))
+            pairs.append((video, self.autoencoder.decode_raw(self.autoencoder.encode(video).mode()).clamp(-1, 1)))
         originals, copies = zip(*pairs, strict=True)
         return torch.cat(originals).cpu(), torch.cat(copies).cpu()
 
@@ -90,6 +100,38 @@ class AutoencoderTask:
     def _psnr(pair: tuple[Tensor, Tensor]) -> float:
         errors = (pair[0] - pair[1]).square().mean((1, 2, 3, 4))
         return float((10 * torch.log10(4 / errors)).mean())
+
+
+class DecoderTask(AutoencoderTask):
+    """Train the decoder on, at the size and on the backdrops of finished clips; the latents stay what they are.
+
+    It may run after the transformer has been trained, since the encoder does not change.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, *, tiny: bool = False) -> None:
+        autoencoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        autoencoder.decoder.requires_grad_(True)
+        self.autoencoder, self.module, self.tiny = autoencoder, autoencoder.decoder, tiny
+        self.device = autoencoder.latents_mean.device
+
+    def optimizer(self) -> Muon:
+        """Muon on every kernel of the decoder, more gently than from nothing."""
+        return Muon(self.module.named_parameters(), 0.008, adam_lr=5e-4)
+
+    def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
+        """Weighted reconstruction error from slightly blurred latents."""
+        shape = _TINY if self.tiny else draw.python.choices(_BATCHES, _DECODER_WEIGHTS)[0]
+        video, coverage = self._render(shape, draw.python, plain=draw.python.random() < 0.9)
+        with torch.no_grad():
+            z = _blurred(self.autoencoder.encode(video).mode(), draw)
+        squared, absolute = self._errors(z, video, coverage)
+        return squared + 0.5 * absolute, {"mse": squared.item()}
+
+
+def _blurred(z: Tensor, draw: Draw) -> Tensor:
+    """Latents with noise of an eighth of their spread."""
+    spread = z.detach().std(dim=(0, 2, 3, 4), keepdim=True)
+    return z + 0.12 * spread * draw.noise(z)
 
 
 @torch.no_grad()

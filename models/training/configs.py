@@ -12,7 +12,7 @@ from ..nano.maps import CHANNELS
 from ..text.config import TextEncoderConfig
 from .loop import Budget
 
-STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "export", "evaluate")
+STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "decoder", "export", "evaluate")
 """In the order in which they build on each other."""
 
 LATENT_CHANNELS = 32
@@ -112,6 +112,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
                 "temporal": Budget(4),
                 "spatial": Budget(4),
                 "base": Budget(8),
+                "decoder": Budget(4),
             },
             batch=8,
             judged=4,
@@ -134,6 +135,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             "temporal": Budget(1500, 240),
             "spatial": Budget(1500, 600),
             "base": Budget(20_000, 2300),
+            "decoder": Budget(6000, 600),
         },
         batch=32,
         judged=200,

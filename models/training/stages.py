@@ -22,7 +22,7 @@ from ..ltx.upsampler import Upsampler
 from ..shapes import LatentShape, PixelShape
 from ..text.t5 import TextEncoder
 from . import evaluation, latents
-from .autoencoder import AutoencoderTask, measure_statistics
+from .autoencoder import AutoencoderTask, DecoderTask, measure_statistics
 from .base import BaseTask
 from .card import write_card
 from .configs import Recipe
@@ -74,8 +74,14 @@ class Workshop:
         """Train the autoencoder and measure its latents."""
         task = AutoencoderTask(self.recipe.autoencoder, device=self.device, tiny=self._tiny)
         self._train("autoencoder", task)
-        measure_statistics(task.module, clips=16 if self._tiny else 256, side=self.recipe.side)
-        self._keep("autoencoder", task.module)
+        measure_statistics(task.autoencoder, clips=16 if self._tiny else 256, side=self.recipe.side)
+        self._keep("autoencoder", task.autoencoder)
+
+    def decoder(self) -> None:
+        """Train the autoencoder's decoder on; the latents stay."""
+        task = DecoderTask(self._load("autoencoder"), tiny=self._tiny)
+        self._train("decoder", task)
+        self._keep("autoencoder", task.autoencoder)
 
     def text(self) -> None:
         """Train the text encoder to read."""
