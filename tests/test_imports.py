@@ -26,7 +26,7 @@ FLOORS = (
     (r"vgen_cli/events\.py", 1),
     (r"vgen_cli/(errors|quantities|progress)\.py", 2),
     (r"models/layers/.*", 2),
-    (r"models/diffusion/(__init__|names|sigmas|denoiser)\.py", 2),
+    (r"models/diffusion/(__init__|names|sigmas|denoiser|latents)\.py", 2),
     (r"models/diffusion/(guidance|samplers)\.py", 3),
     (r"models/catalog\.py", 4),
     (r"models/checkpoint/.*", 5),

@@ -1,4 +1,4 @@
-"""Schedules, the denoiser contract, guidance and samplers: the mathematics that every family shares.
+"""Schedules, the denoiser contract, guidance, samplers, latents: the mathematics that every family shares.
 
 Knows no network, file or device. Importing this package costs nothing; `names` and `sigmas` never need torch.
 """

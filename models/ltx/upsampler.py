@@ -1,8 +1,7 @@
-"""Latent upsamplers of LTX: raw latents of twice the size, of 2T - 1 frames, or both; and what is done around
-them.
+"""Latent upsamplers of LTX: raw latents of twice the size, of 2T - 1 frames, or both.
 
-Tensor names are those of diffusers and of the original files, which agree. Knows no autoencoder: raw latents
-come in, raw latents go out.
+Tensor names are those of diffusers and of the original files, which agree. Knows no autoencoder: raw latents come in,
+raw latents go out.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ class ResidualBlock(nn.Module):
 class Upsampler(nn.Module):
     """Convolutions at the small size, one that unfolds channels, convolutions at the large size.
 
-    Group norms see a whole clip at once (each frame alone where `dims` is 2), so tiles would change the
-    result.
+    Group norms see a whole clip at once (each frame alone where `dims` is 2), so tiles would change the result.
     """
 
     def __init__(self, config: UpsamplerConfig) -> None:
@@ -108,26 +106,3 @@ def enlarge(x: Tensor, time: int, space: int) -> Tensor:
     if space == 1:
         return x
     return x.repeat_interleave(space, dim=3).repeat_interleave(space, dim=4)
-
-
-def adain(x: Tensor, reference: Tensor, factor: float = 1.0) -> Tensor:
-    """Latents with the mean and the spread, by sample and channel, of a reference.
-
-    Args:
-        x: `(B, C, T, H, W)`.
-        reference: `(B, C, T', H', W')`, in the same space (raw or normalised; the result is the same).
-        factor: 0 leaves `x`, 1 takes the reference's statistics, between them a blend.
-
-    Source: Huang and Belongie, 2017 (adaptive instance normalisation).
-    """
-    axes = (2, 3, 4)
-    spread, mean = torch.std_mean(x, dim=axes, keepdim=True)
-    wanted_spread, wanted_mean = torch.std_mean(reference, dim=axes, keepdim=True)
-    matched = (x - mean) / spread.clamp_min(torch.finfo(x.dtype).tiny) * wanted_spread + wanted_mean
-    return torch.lerp(x, matched, factor)
-
-
-def tone_map(x: Tensor, ratio: float) -> Tensor:
-    """Latents of any shape with large values pressed down smoothly: ratio 0 not at all, 1 hardest."""
-    strength = 0.75 * ratio
-    return x * (1 - 0.8 * strength * torch.sigmoid(4 * strength * (x.abs() - 1)))

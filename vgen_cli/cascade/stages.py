@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from models.catalog import ModelCard
+from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
 from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, add_noise, denoiser, held
 from models.diffusion.guidance import classifier_free
+from models.diffusion.latents import adain, tone_map
 from models.diffusion.samplers import SAMPLERS
 from models.layers.tiling import Tiling
+from models.nano.maps import coordinate_maps
 
 from ..errors import RunError
 from ..plan import StagePlan
@@ -72,9 +74,9 @@ def refine(state: LatentState, plan: StagePlan, context: Context) -> LatentState
 
 
 STAGES: dict[str, Stage] = {
-    "base": base,
-    "temporal-upsample": temporal_upsample,
-    "spatial-upsample": spatial_upsample,
+    BASE: base,
+    TEMPORAL: temporal_upsample,
+    SPATIAL: spatial_upsample,
     "refine": refine,
 }
 
@@ -93,8 +95,6 @@ def decode(
         if card.decode_timestep is not None:
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
         if plan.tone_map:
-            from models.ltx.upsampler import tone_map
-
             latents = tone_map(latents, plan.tone_map)
         cell = card.compression.time * plan.pixels.height * plan.pixels.width
         pieces = autoencoder.decode_stream(
@@ -146,8 +146,6 @@ def _bound(transformer: torch.nn.Module, text: Text, plan: StagePlan, context: C
     """The transformer as a denoiser of this stage's shape for one prompt."""
     card, maps = context.card, None
     if card.coordinate_maps:
-        from models.nano.maps import coordinate_maps
-
         maps = coordinate_maps(plan.latent).to(context.machine.device)
     network = transformer.bind(  # type: ignore[operator]
         text.context,
@@ -163,8 +161,6 @@ def _bound(transformer: torch.nn.Module, text: Text, plan: StagePlan, context: C
 
 def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str) -> LatentState:
     """Normalised latents through an upsampler, which works in the autoencoder's raw space."""
-    from models.ltx.upsampler import adain
-
     autoencoder = context.residency.at_rest("autoencoder")  # for its statistics alone
     with context.residency.part(part) as upsampler:
         latents = autoencoder.normalise(upsampler(autoencoder.denormalise(state.latents)))

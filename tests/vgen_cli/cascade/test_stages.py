@@ -10,7 +10,7 @@ import torch
 
 from models.catalog import find
 from models.diffusion.denoiser import LatentState
-from models.ltx.upsampler import tone_map
+from models.diffusion.latents import tone_map
 from models.shapes import LatentShape, PixelShape
 from vgen_cli.cascade import stages
 from vgen_cli.cascade.conditioning import Conditioning, Text
