@@ -27,7 +27,7 @@ from .world import Scene
 
 Evaluation = Callable[[], dict[str, float]]
 
-REFINE_SHARE, REFINE_FROM = 0.35, 0.85
+REFINE_SHARE, REFINE_FROM = 0.6, 0.9
 """Share of the steps that see clips in the size of the refine pass, and the highest noise level of those."""
 
 # Embeddings, tables and the last layer are no maps between hidden spaces: Muon is not for them.
@@ -92,7 +92,7 @@ class BaseTask:
         refine = self.large is not None and draw.python.random() < REFINE_SHARE
         clips = self.large if refine and self.large is not None else self.clips
         latents = clips.latents["refine" if refine else "base"]
-        picked = draw.python.choices(range(len(latents)), k=self.batch // 8 if refine else self.batch)
+        picked = draw.python.choices(range(len(latents)), k=max(1, self.batch // 6) if refine else self.batch)
         clean = latents[picked].to(self.device)
         prompts = [self._prompt(clips.scenes[i], draw.python) for i in picked]
         sigma = self._levels(len(picked), refine, draw.torch).to(self.device)
@@ -106,7 +106,7 @@ class BaseTask:
 
     def _levels(self, count: int, refine: bool, generator: torch.Generator) -> Tensor:
         if refine:
-            return torch.rand(count, generator=generator) * REFINE_FROM + 0.01
+            return torch.rand(count, generator=generator) * (REFINE_FROM - 0.1) + 0.1
         middle = torch.randn(count, generator=generator).sigmoid().clamp(0.003, 0.997)
         return torch.tensor([time_shift(value, self.shift) for value in middle.tolist()])
 
