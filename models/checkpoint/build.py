@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, KeyMismatchError
 from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
 from .inspect import Part
-from .shards import Tensor as Stored
+from .shards import StoredTensor
 
 NETWORKS = {
     "transformer": ("transformer", "Transformer"),
@@ -107,9 +107,9 @@ def _check_names(part: Part, slots: Mapping[str, Tensor], wanted: set[str]) -> N
         raise KeyMismatchError(f"{part.path} ({part.name})", wanted - found, found - wanted, misshapen)
 
 
-def _read(tensors: Mapping[str, Stored]) -> Iterator[tuple[str, Tensor]]:
+def _read(tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
     """Every tensor under our name, file by file, mapped rather than read."""
-    by_file: dict[object, list[tuple[str, Stored]]] = defaultdict(list)
+    by_file: dict[object, list[tuple[str, StoredTensor]]] = defaultdict(list)
     for name, stored in tensors.items():
         by_file[stored.file].append((name, stored))
     for file, entries in by_file.items():

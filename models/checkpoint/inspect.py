@@ -18,7 +18,7 @@ from .. import catalog
 from ..errors import CheckpointError, UnsupportedConfigError
 from ..text.config import TextEncoderConfig, encoder_names, shapes_config
 from .header import PICKLE_SUFFIXES, Header, read_header, refuse_pickle
-from .shards import Tensor, folder_tensors, read_json, table
+from .shards import StoredTensor, folder_tensors, read_json, table
 
 CONFIG_NAMES = {
     "transformer": "TransformerConfig",
@@ -64,7 +64,7 @@ class Part:
     path: Path
     layout: str
     config: Any
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, StoredTensor]
     version: str = ""
 
     @property
@@ -255,7 +255,8 @@ def _inspect_file(file: Path) -> Inspection:
     header = read_header(file)
     names = encoder_names(header.shapes)
     if names is not None:
-        chosen = {ours: table(header)[theirs] for ours, theirs in names.items()}
+        stored = table(header)
+        chosen = {ours: stored[theirs] for ours, theirs in names.items()}
         shapes = {name: tensor.shape for name, tensor in chosen.items()}
         config = _configured(file, shapes_config, shapes)
         part = Part("text_encoder", "text_encoder", "t5", file, "original", config, chosen)

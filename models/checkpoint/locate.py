@@ -42,16 +42,14 @@ def locate(
         UnsupportedConfigError: it is a model that this code does not implement.
     """
     name = str(name_or_path)
-    if name in catalog.names():
-        card = catalog.find(name)
-        inspection = inspect(_home(card))
-    elif Path(name).exists():
+    named = name in catalog.names()
+    if not named and Path(name).exists():
         inspection = inspect(name)
         card = _card_of(inspection)
-    elif _looks_like_path(name):
+    elif not named and _looks_like_path(name):
         raise CheckpointError(f"there is no file or folder {name}")
     else:
-        card = catalog.find(name)  # raises, with the near names
+        card = catalog.find(name)
         inspection = inspect(_home(card))
     parts = dict(inspection.parts)
     if vae is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,6 @@ from torch import Tensor, nn
 
 from ..text.config import TextEncoderConfig
 from .inspect import INDEX_CARD
-
-_TEXT_FIELDS = ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads", "relative_attention_num_buckets",
-                "relative_attention_max_distance", "layer_norm_epsilon", "feed_forward_proj")  # fmt: skip
 
 
 def save(module: nn.Module, folder: Path | str, *, dtype: torch.dtype | None = None) -> Path:
@@ -61,7 +59,8 @@ def save_index(folder: Path | str, *, card: str) -> None:
 def _config(module: nn.Module) -> tuple[dict[str, Any], str]:
     config: Any = module.config
     if getattr(config, "model_type", "") == "t5":
-        record = TextEncoderConfig(**{name: getattr(config, name) for name in _TEXT_FIELDS})
+        names = (field.name for field in fields(TextEncoderConfig))
+        record = TextEncoderConfig(**{name: getattr(config, name) for name in names})
         return record.to_dict(), "model"
     return config.to_dict(), "diffusion_pytorch_model"
 

@@ -6,20 +6,21 @@ Knows file names and headers, no network: which tensor lies in which file, and t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, UnsafeFileError
-from .header import PICKLE_SUFFIXES, Header, TensorInfo, read_header
+from .header import PICKLE_SUFFIXES, Header, read_header
 
 STEMS = ("diffusion_pytorch_model", "model")
 """File names, without suffix, that diffusers and transformers give to weights."""
 
 
 @dataclass(frozen=True)
-class Tensor:
+class StoredTensor:
     """Where one tensor lies: its file, its name in that file, its stored type and shape."""
 
     file: Path
@@ -30,23 +31,15 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        size = 1
-        for side in self.shape:
-            size *= side
-        return size
+        return math.prod(self.shape)
 
 
-def table(header: Header) -> dict[str, Tensor]:
+def table(header: Header) -> dict[str, StoredTensor]:
     """The tensors of one file under the names they have there."""
-    return {name: place(header.path, name, info) for name, info in header.tensors.items()}
+    return {name: StoredTensor(header.path, name, info.dtype, info.shape) for name, info in header.tensors.items()}
 
 
-def place(file: Path, key: str, info: TensorInfo) -> Tensor:
-    """A header's entry with the file it came from."""
-    return Tensor(file, key, info.dtype, info.shape)
-
-
-def folder_tensors(folder: Path) -> dict[str, Tensor]:
+def folder_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor of a part's folder, from its single file or from all its shards.
 
     Raises:
@@ -89,12 +82,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _sharded(index: Path) -> dict[str, Tensor]:
+def _sharded(index: Path) -> dict[str, StoredTensor]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index} has no weight_map, so its shards cannot be joined")
     files = _shard_files(index, weight_map.values())
-    joined: dict[str, Tensor] = {}
+    joined: dict[str, StoredTensor] = {}
     for name, file in files.items():
         for key, tensor in table(read_header(file)).items():
             if weight_map.get(key) != name:

@@ -97,8 +97,7 @@ class NetworkConfig:
 class TransformerConfig(NetworkConfig):
     """The transformer; the defaults are the 2B.
 
-    `in_channels` counts latent channels and constant maps together; `out_channels` is the latent channels
-    alone.
+    `in_channels` counts latent channels and constant maps together; `out_channels` is the latent channels alone.
     """
 
     CLASS_NAME: ClassVar[str] = "LTXVideoTransformer3DModel"
@@ -146,8 +145,7 @@ class TransformerConfig(NetworkConfig):
 
 @dataclass(frozen=True)
 class AutoencoderConfig(NetworkConfig):
-    """The video autoencoder; the defaults are 0.9.0. Lists run from pixels to latents, on the decoder's side
-    too.
+    """The video autoencoder; the defaults are 0.9.0. Lists run from pixels to latents, on the decoder's side too.
 
     The last entry of each `…layers_per_block` (and of `decoder_inject_noise`) is the middle block's. An empty
     tuple takes the plain value for every block; empty `decoder_spatio_temporal_scaling` doubles as often as
@@ -220,7 +218,7 @@ class AutoencoderConfig(NetworkConfig):
     @property
     def downs(self) -> int:
         """How many blocks the encoder has before its middle one."""
-        return len(self.block_out_channels) - (WIDENING_BLOCK in self.down_block_types)
+        return len(self.block_out_channels) - self.widening
 
     @property
     def down_strides(self) -> tuple[tuple[int, int, int], ...]:
