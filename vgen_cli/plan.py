@@ -6,7 +6,6 @@ Pure arithmetic, no torch: `--dry-run` prints it. Knows no weights and no codec'
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -17,7 +16,7 @@ from models.shapes import LatentShape, PixelShape, round_up
 
 from . import estimate
 from .errors import UsageError
-from .media.spec import CODECS, CONTAINERS, default_codec
+from .media.spec import CODECS, CONTAINERS, EncodeSpec, default_codec
 from .quantities import FRAMES_RANGE, SIDE_RANGE, human_bytes, human_rate
 from .recipe import Recipe, near
 
@@ -52,6 +51,16 @@ class StagePlan:
     tone_map: float = 0.0
     memory_bytes: int = 0
 
+    @property
+    def steps(self) -> int:
+        """Steps of its sampler, 0 where nothing is sampled."""
+        return max(0, len(self.sigmas) - 1)
+
+    @property
+    def guided(self) -> bool:
+        """Whether its sampler asks about the negative prompt too."""
+        return self.guidance_scale != 1
+
 
 @dataclass(frozen=True)
 class OutputPlan:
@@ -76,6 +85,21 @@ class OutputPlan:
     encoder_preset: str | None = None
     target_size: int | None = None
     resample: bool = False
+
+    def spec(self) -> EncodeSpec:
+        """What the encoder is told, not yet checked."""
+        return EncodeSpec(
+            self.width,
+            self.height,
+            self.fps,
+            self.num_frames,
+            codec=self.codec,
+            pix_fmt=self.pix_fmt,
+            crf=self.crf,
+            bitrate=self.bitrate,
+            target_size=self.target_size,
+            preset=self.encoder_preset or "",
+        )
 
 
 @dataclass(frozen=True)
@@ -306,20 +330,8 @@ def _base_sigmas(recipe: Recipe, card: ModelCard, positions: int) -> tuple[float
             raise UsageError(f"--flow-shift does not apply: the {name} schedule of {card.name} has no shift")
         name, args["shift"] = "shifted" if name == "linear" else name, recipe.flow_shift
     if name == "shifted_terminal":
-        name, args = _terminal(args, positions)
+        args["positions"] = positions
     return tuple(schedules.build(name, steps or 1, **args))
-
-
-def _terminal(args: Mapping[str, Any], positions: int) -> tuple[str, dict[str, Any]]:
-    """The arguments of `shifted_terminal` from a card's, where `shift` fixes it and a `terminal` of None drops it."""
-    values = dict(args)
-    if "shift" in values:
-        values["base_shift"] = values["max_shift"] = math.log(values.pop("shift"))
-    if "terminal" in values and values["terminal"] is None:
-        slope = (values["max_shift"] - values["base_shift"]) / (values["max_positions"] - values["base_positions"])
-        mu = values["base_shift"] + slope * (positions - values["base_positions"])
-        return "shifted", {"shift": math.exp(min(mu, 700.0))}
-    return "shifted_terminal", {"positions": positions, **values}
 
 
 def _picked(listed: tuple[float, ...], steps: int | None, name: str) -> list[float]:
@@ -395,8 +407,7 @@ def _notes(card: ModelCard, sides: _Sides, time: _Time) -> tuple[str, ...]:
 
 def _with_memory(stage: StagePlan, recipe: Recipe, card: ModelCard) -> StagePlan:
     size = estimate.bytes_each(card, recipe.dtype)
-    guided = stage.guidance_scale != 1
-    memory = estimate.stage(stage.kind, card, stage.pixels, stage.latent, guided=guided, size=size)
+    memory = estimate.stage(stage.kind, card, stage.pixels, stage.latent, guided=stage.guided, size=size)
     return replace(stage, memory_bytes=memory)
 
 

@@ -56,8 +56,7 @@ def time_shift(sigma: float, shift: float) -> float:
 
     Source: Esser et al. 2024 (Stable Diffusion 3), equation 23.
     """
-    if not (shift > 0 and math.isfinite(shift)):
-        raise ModelError(f"a shift must be a positive number, not {shift:g}; 1 leaves the schedule as it is")
+    _check_shift(shift)
     if sigma == 0.0:
         return 0.0
     return shift / (shift + (1.0 / sigma - 1.0))  # in this form 1 stays 1 exactly
@@ -72,11 +71,12 @@ def shifted_terminal(
     steps: int,
     positions: int,
     *,
+    shift: float | None = None,
     base_shift: float = 0.95,
     max_shift: float = 2.05,
     base_positions: int = 1024,
     max_positions: int = 4096,
-    terminal: float = 0.1,
+    terminal: float | None = 0.1,
 ) -> list[float]:
     """Shifted by the size of the clip, then stretched so that the last sigma above 0 is `terminal`.
 
@@ -86,19 +86,30 @@ def shifted_terminal(
     Args:
         steps: steps of the sampler.
         positions: latent cells of the clip, T * H * W.
-        terminal: the last sigma above 0, in (0, 1).
+        shift: takes the place of e^mu, whatever the size of the clip.
+        terminal: the last sigma above 0, in (0, 1); None: shifted alone.
+
+    Raises:
+        ModelError: no step, no position, or a shift or a last sigma out of its range.
 
     Source: LTX-Video 0.9.0 and 0.9.1 (`rf.py`, "SD3" resolution-dependent shift with `shift_terminal`).
     """
     _check_steps(steps)
     if positions < 1:
         raise ModelError(f"a clip has at least one latent position, not {positions}")
-    if not 0.0 < terminal < 1.0:
+    if terminal is not None and not 0.0 < terminal < 1.0:
         raise ModelError(f"the last sigma must lie between 0 and 1, not at {terminal:g}")
+    if shift is None:
+        slope = (max_shift - base_shift) / (max_positions - base_positions)
+        mu = base_shift + slope * (positions - base_positions)
+    else:
+        _check_shift(shift)
+        mu = math.log(shift)
+    if terminal is None:
+        return shifted(steps, math.exp(min(mu, 700.0)))
     if steps == 1:
         return [1.0, 0.0]
-    slope = (max_shift - base_shift) / (max_positions - base_positions)
-    squeeze = math.exp(-(base_shift + slope * (positions - base_positions)))  # e^-mu: no overflow for long clips
+    squeeze = math.exp(-mu)  # in this direction long clips do not overflow
     odds = [1.0 / sigma - 1.0 for sigma in linear(steps)[:-1]]
     # 1 - shifted = odds * squeeze / (1 + odds * squeeze); only its ratio to the last one enters the stretch
     last = odds[-1]
@@ -263,6 +274,11 @@ def _listed(steps: int, values: Sequence[float]) -> list[float]:
 def _check_steps(steps: int) -> None:
     if steps < 1:
         raise ModelError(f"a schedule has at least one step, not {steps}")
+
+
+def _check_shift(shift: float) -> None:
+    if not (shift > 0 and math.isfinite(shift)):
+        raise ModelError(f"a shift must be a positive number, not {shift:g}; 1 leaves the schedule as it is")
 
 
 def _interpolate(table: Sequence[float], position: float) -> float:

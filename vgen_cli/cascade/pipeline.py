@@ -16,7 +16,6 @@ from .. import __version__, estimate
 from ..errors import UsageError
 from ..events import ClipFinished, FramesWritten, Listener, Note, StageFinished, StageStarted, StepDone
 from ..media.destination import Destination
-from ..media.spec import EncodeSpec
 from ..media.writer import WrittenClip, write_clip
 from ..plan import Plan, StagePlan
 from . import device, frames, memory, stages
@@ -81,7 +80,7 @@ def render(
     card = card.preset(recipe.preset) if recipe.preset else card
     machine, residency = session or open_session(plan, located, listener)
     clock = Clock(listener, machine)
-    guided = any(stage.guidance_scale != 1 for stage in plan.stages)
+    guided = any(stage.guided for stage in plan.stages)
     with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
         conditioning = encode_prompts(encoder, recipe, card, guided=guided)
     generator = torch.Generator().manual_seed(recipe.seed or 0)
@@ -93,7 +92,7 @@ def render(
     *making, decoding = plan.stages
     state = stages.start(making[0], context)
     for stage in making:
-        with clock.stage(stage.kind, max(0, len(stage.sigmas) - 1), str(stage.pixels)):
+        with clock.stage(stage.kind, stage.steps, str(stage.pixels)):
             state = stages.STAGES[stage.kind](state, stage, context)
     decoded = stages.decode(state, decoding, context, _tiling(recipe.vae_tiling, decoding))
     with clock.stage("decode and write", detail=str(output)), closing(decoded) as pieces:
@@ -160,23 +159,11 @@ def _write(
         made = frames.cropped(made, wanted.height, wanted.width)
     if wanted.resample:
         made = frames.at_rate(made, last.fps, wanted.fps)
-    spec = EncodeSpec(
-        wanted.width,
-        wanted.height,
-        wanted.fps,
-        wanted.num_frames,
-        codec=wanted.codec,
-        pix_fmt=wanted.pix_fmt,
-        crf=wanted.crf,
-        bitrate=wanted.bitrate,
-        target_size=wanted.target_size,
-        preset=wanted.encoder_preset or "",
-    )
     note = {"vgen": __version__, "model": plan.card_name, **plan.recipe.to_dict()} if metadata else None
     return write_clip(
         frames.first(made, wanted.num_frames),
         output,
-        spec,
+        wanted.spec(),
         metadata=note,
         overwrite=overwrite,
         on_frames=lambda done, total: listener(FramesWritten(done, total)),

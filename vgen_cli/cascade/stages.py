@@ -126,7 +126,7 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
     with context.residency.part("transformer") as transformer:
         conditional = _bound(transformer, context.conditioning.positive, plan, context)
         guided = conditional
-        if plan.guidance_scale != 1:
+        if plan.guided:
             negative = context.conditioning.negative
             assert negative is not None
             unconditional = _bound(transformer, negative, plan, context)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..events import Listener, Note
 from ..media.destination import Destination
-from ..media.spec import EncodeSpec, check_encoding
+from ..media.spec import check_encoding
 from ..progress import reporting
 from ..recipe import Recipe
 from .asking import MakingOptions, recipes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.checkpoint import Located
 
     from ..cascade.pipeline import Session
-    from ..plan import OutputPlan, Plan
+    from ..plan import Plan
 
 FACTS = (
     "path",
@@ -110,25 +110,8 @@ def plans_for(wanted: Sequence[Recipe], places: Sequence[Destination]) -> tuple[
     pairs = zip(wanted, places, strict=True)
     plans = [make_plan(recipe, located.card, place.container) for recipe, place in pairs]
     for plan in plans:
-        _check_encoding(plan.output)
+        check_encoding(plan.output.spec(), plan.output.container)  # by its table alone
     return located, plans
-
-
-def _check_encoding(output: OutputPlan) -> None:
-    """Whether the encoder takes what the plan says, by its table alone."""
-    spec = EncodeSpec(
-        output.width,
-        output.height,
-        output.fps,
-        output.num_frames,
-        codec=output.codec,
-        pix_fmt=output.pix_fmt,
-        crf=output.crf,
-        bitrate=output.bitrate,
-        target_size=output.target_size,
-        preset=output.encoder_preset or "",
-    )
-    check_encoding(spec, output.container)
 
 
 def _line(facts: Mapping[str, Any], place: Destination, recipe: Recipe) -> dict[str, Any]:

@@ -80,16 +80,15 @@ def plan_text(plan: Plan) -> str:
 
 
 def _stage_row(stage: StagePlan) -> tuple[object, ...]:
-    steps = max(len(stage.sigmas) - 1, 0)
     size = f"{stage.pixels.width}x{stage.pixels.height}"
     name = f"{stage.kind} x{stage.factor}" if stage.factor > 1 else stage.kind
-    guidance = f"{stage.guidance_scale:g}" if steps else "-"
+    guidance = f"{stage.guidance_scale:g}" if stage.steps else "-"
     return (
         name,
         stage.pixels.frames,
         size,
         human_rate(stage.fps),
-        f"{steps} {stage.sampler}" if steps else "-",
+        f"{stage.steps} {stage.sampler}" if stage.steps else "-",
         guidance,
         human_bytes(stage.memory_bytes),
     )

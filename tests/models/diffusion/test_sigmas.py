@@ -52,6 +52,13 @@ def test_shifted_terminal_survives_any_length_and_a_single_step():
     assert sigmas.shifted_terminal(1, 100) == [1.0, 0.0]
 
 
+def test_shifted_terminal_with_a_fixed_shift_and_without_a_last_sigma():
+    assert sigmas.shifted_terminal(8, 80, shift=3.0, terminal=None) == pytest.approx(sigmas.shifted(8, 3.0))
+    stretched, plain = sigmas.shifted_terminal(8, 80, shift=3.0), sigmas.shifted(8, 3.0)
+    shares = [(1 - after) / (1 - before) for after, before in zip(stretched[1:-1], plain[1:-1], strict=True)]
+    assert shares == pytest.approx([0.9 / (1 - plain[-2])] * 7)
+
+
 @pytest.mark.parametrize("steps", QUADRATIC)
 def test_linear_quadratic_gives_the_published_numbers(steps):
     assert sigmas.linear_quadratic(steps) == pytest.approx(QUADRATIC[steps], abs=1e-9)
@@ -223,6 +230,7 @@ def test_tail_gives_the_published_start():
         (lambda: sigmas.shifted(4, math.nan), "shift"),
         (lambda: sigmas.shifted_terminal(4, 0), "position"),
         (lambda: sigmas.shifted_terminal(4, 10, terminal=1.0), "between"),
+        (lambda: sigmas.shifted_terminal(4, 10, shift=0.0), "positive"),
         (lambda: sigmas.linear_quadratic(4, 1.5), "linear part"),
         (lambda: sigmas.karras(4, 2.0, 1.0), "sigma_min"),
         (lambda: sigmas.from_betas(1001), "1000"),
