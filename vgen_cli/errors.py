@@ -5,7 +5,7 @@
     ├── MediaError          exit 1: ffmpeg died, a disk is full, a written file fails its check
     └── RunError            exit 1: the device ran out of memory, a result is not finite
 
-`Interrupted` (exit 130) is Ctrl-C or a termination signal. `ModelError` from `models/` is shown like a `UsageError`.
+`ModelError` from `models/` is shown like a `UsageError`; Ctrl-C and a termination signal end with exit 130.
 """
 
 from __future__ import annotations
@@ -31,9 +31,3 @@ class MediaError(VgenError):
 
 class RunError(VgenError):
     """Rendering failed: out of memory, or a result that is not finite."""
-
-
-class Interrupted(VgenError):  # noqa: N818 - a wish of the user, not an error
-    """The user, or the system, asked to stop."""
-
-    exit_code = EXIT_INTERRUPTED

@@ -29,8 +29,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def sinusoid(timesteps: Tensor, dim: int = 256, max_period: float = 10000.0) -> Tensor:
-    """Timesteps of any shape → `(…, dim)` in float32: cosines, then sines, of geometrically falling
-    frequencies.
+    """Timesteps of any shape → `(…, dim)` in float32: cosines, then sines, of geometrically falling frequencies.
 
     Source: Vaswani et al., 2017, with the halves in the order cosine, sine.
     """

@@ -1,8 +1,7 @@
 """The causal video autoencoder of LTX: clips to latents and back, whole, in a stream of chunks, or in tiles.
 
 All three published generations are configurations of the classes below. Tensor names are those of diffusers.
-Knows
-no files, no schedules and no devices: what comes in decides where and in what precision it runs.
+Knows no files, no schedules and no devices: what comes in decides where and in what precision it runs.
 """
 
 from __future__ import annotations
@@ -423,11 +422,11 @@ class Autoencoder(nn.Module):
         Args:
             timestep: noise level in [0, 1], one or `(B,)`; needed by conditioned decoders, else ignored.
             generator: of the noise that a 0.9.1 decoder injects; the global one where none is given.
-            tiling: cut frames larger than one tile; tiles see zeros beyond their edges, so frames differ a
-                little.
+            tiling: cut frames larger than one tile; tiles see zeros beyond their edges, so frames differ a little.
 
         Raises:
             ValueError: when a conditioned decoder is given no timestep.
+            ShapeError: when the tiles are not whole latent cells.
         """
         return self._decoding(z, timestep, generator, tiling).whole()
 
@@ -448,6 +447,9 @@ class Autoencoder(nn.Module):
         Args:
             chunk: latent frames fed at a time, 1 or more.
             timestep, generator, tiling: as in `decode_raw`; noise is drawn before the first piece.
+
+        Raises:
+            ValueError: at once for a chunk below 1; at the first piece where a conditioned decoder lacks its timestep.
         """
         if chunk < 1:
             raise ValueError(f"chunk must be 1 or more, not {chunk}")

@@ -28,7 +28,9 @@ THETA = 10000.0
 MAX_POSITION = (20.0, 2048.0, 2048.0)
 """Seconds, rows and columns that fractional positions are fractions of."""
 TIMESTEPS = 1000.0
+"""What a noise level of 1 is for the network."""
 MASKED = -10000.0
+"""Added to the scores of padding: out of reach, and finite in half precision."""
 
 
 class Text(NamedTuple):
@@ -45,8 +47,8 @@ def video_coordinates(
 
     Args:
         fps: frames a second of the clip.
-        causal_time: the first cell is one frame long (0, 1, 9, 17, … at a compression of 8) instead of as
-            long as the others (0, 8, 16, …).
+        causal_time: the first cell is one frame long (0, 1, 9, 17, … at a compression of 8) instead of as long as
+            the others (0, 8, 16, …).
         frame: the frame of the clip at which these cells begin.
     """
     cells = torch.meshgrid(
@@ -173,8 +175,7 @@ class Transformer(nn.Module):
 
         Returns:
             `(latents (B, C, T, H, W), sigma) → velocity (B, C, T, H, W)` in the dtype of the latents, where
-            sigma is a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every
-            position.
+            sigma is a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every position.
 
         Raises:
             ShapeError: when channels do not add up, or latents of another shape are given.

@@ -15,7 +15,7 @@ import pytest
 
 from models.errors import CheckpointError
 from vgen_cli import __version__, app
-from vgen_cli.errors import Interrupted, MediaError, RunError, UsageError
+from vgen_cli.errors import MediaError, RunError, UsageError
 
 
 class OutOfMemoryError(RuntimeError):
@@ -97,7 +97,6 @@ def test_wrong_usage_shows_the_way_out(capfd, arguments, words):
         (RunError("no"), "no", 1),
         (CheckpointError("no"), "no", 2),
         (KeyboardInterrupt(), "interrupted", 130),
-        (Interrupted("stopped"), "stopped", 130),
         (BrokenPipeError(), "", 1),
         (OSError(errno.ENOSPC, "No space left on device"), "disk is full", 1),
         (OSError(errno.EACCES, "Permission denied"), "unexpected PermissionError", 1),

@@ -24,7 +24,6 @@ LAYERS = ("transformer_blocks", "encoder.block")
 RESERVE = 0.9
 """Share of the free memory that an estimate may fill before parts take turns."""
 
-
 Loader = Callable[[str, torch.device], Any]
 """Loads a part by its name onto a device: a network, or a text encoder that holds its own in `network`."""
 

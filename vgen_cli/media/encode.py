@@ -91,7 +91,7 @@ def convert(pix_fmt: str) -> str:
 
 
 def threads_of(threads: int | None) -> list[str]:
-    """How many threads an encoder or decoder may use; None lets ffmpeg choose."""
+    """How many threads one encoder or decoder may use; None lets ffmpeg choose."""
     return [] if threads is None else ["-threads", str(threads)]
 
 

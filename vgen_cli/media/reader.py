@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import MediaError, UsageError
-from .encode import rate
+from .encode import rate, threads_of
 from .ffmpeg import CLOSED, Pipe, file_url
 from .probe import ClipFacts, folder_frames, folder_rate, probe
 
@@ -68,7 +68,6 @@ def _arguments(
     threads: int | None,
 ) -> tuple[list[str], Path]:
     """ffmpeg's arguments and the folder to run it in."""
-    limit = [] if threads is None else ["-threads", str(threads)]
     if place.is_dir():
         digits = len(folder_frames(place)[0].stem)
         source = ["-f", "image2", "-framerate", rate(folder_rate(place)), "-start_number", "0"]
@@ -84,7 +83,7 @@ def _arguments(
         f"scale={size[0]}:{size[1]}:out_range=pc{matrix}:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
     )
     out = ["-map", "0:V:0", "-fps_mode", "passthrough", "-vf", ",".join([*filters, "format=rgb24"])]
-    return [*limit, *source, *out, "-f", "rawvideo", "pipe:1"], cwd
+    return [*threads_of(threads), *source, *out, "-f", "rawvideo", "pipe:1"], cwd
 
 
 def _stream(

@@ -160,11 +160,6 @@ def default_codec(container: str) -> str:
     return CONTAINERS[container][0]
 
 
-def default_pix_fmt(codec: str) -> str:
-    """The pixel format of a codec where none is asked: yuv420p, and the lossless bgr0 for ffv1."""
-    return find_codec(codec).pix_fmts[0]
-
-
 def check_codec(codec: str, container: str) -> None:
     """Raises UsageError where a codec does not fit a container; the message names those that do."""
     find_codec(codec)

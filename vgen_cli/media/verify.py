@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import MediaError, UsageError
+from .encode import threads_of
 from .ffmpeg import CLOSED, Pipe, file_url, last_line
 from .probe import ClipFacts, folder_frames, probe
 from .source import Source
@@ -67,7 +68,7 @@ def _rate_holds(found: Fraction, asked: Fraction, container: str, frames: int) -
 
 def _decode(path: Path, threads: int | None) -> tuple[int, float]:
     """Frames that decode, and the mean luma (0 to 255) of the brightest."""
-    limit = [] if threads is None else ["-threads", str(threads)]
+    limit = threads_of(threads)
     if path.is_dir():
         digits = len(folder_frames(path)[0].stem)
         where, cwd = ["-f", "image2", "-start_number", "0", "-i", f"%0{digits}d.png"], path

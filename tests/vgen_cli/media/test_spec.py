@@ -16,7 +16,6 @@ from vgen_cli.media.spec import (
     check_encoding,
     check_size,
     default_codec,
-    default_pix_fmt,
 )
 
 
@@ -34,7 +33,7 @@ def test_open_fields_take_the_defaults_of_the_container(spec):
     assert check_encoding(spec(bitrate=10**6), "mp4").crf is None
     assert check_encoding(filled, "mp4") == filled
     assert (default_codec("webm"), default_codec("gif")) == ("vp9", "gif")
-    assert (default_pix_fmt("av1"), default_pix_fmt("ffv1")) == ("yuv420p", "bgr0")
+    assert (CODECS["av1"].pix_fmts[0], CODECS["ffv1"].pix_fmts[0]) == ("yuv420p", "bgr0")
 
 
 def test_a_codec_that_does_not_fit_names_those_that_do():
