@@ -135,7 +135,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             "temporal": Budget(1500, 240),
             "spatial": Budget(1500, 600),
             "base": Budget(20_000, 2680),
-            "decoder": Budget(6000, 600),
+            "decoder": Budget(6000, 330),
         },
         batch=32,
         judged=200,
