@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,30 +39,14 @@ PROMPT = "a red circle moving right"
 SMALL = ("--size", "64x64", "--num-frames", 9, "--steps", 1, "-s", 1)
 
 
-@dataclass
-class Typed:
-    """What a command line ended with."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def shell(tmp_path, monkeypatch, capfd):
-    """`shell("t2v", "a prompt")` in an empty folder, with an empty folder for temporary files of its own."""
+def shell(shell, tmp_path, monkeypatch):
+    """The shell in a folder of its own, with an empty folder for temporary files beside it."""
     (tmp_path / "here").mkdir()
     (tmp_path / "temporary").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-
-    def run(*arguments):
-        capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return Typed(code, out, err)
-
-    return run
+    return shell
 
 
 def files(folder="."):

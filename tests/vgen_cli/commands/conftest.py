@@ -1,39 +1,14 @@
-"""A shell to type into, with the cascade replaced by a stub and the embedded card without weights."""
+"""The cascade replaced by a stub, and the embedded card without weights, for commands that make clips."""
 
 from __future__ import annotations
 
 import sys
 import types
-from dataclasses import dataclass
 
 import pytest
 
 from models import catalog, checkpoint
-from vgen_cli.app import main
 from vgen_cli.events import ClipFinished, StageFinished, StageStarted
-
-
-@dataclass
-class Typed:
-    """What a command line ended with."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def shell(tmp_path, monkeypatch, capfd):
-    """`shell("t2v", "a prompt")` in an empty folder; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return Typed(code, out, err)
-
-    return run
 
 
 @pytest.fixture
