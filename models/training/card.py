@@ -33,8 +33,8 @@ def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: 
     lines = [
         "# nano",
         "",
-        f"{card.title}. The LTX-Video architecture at a small size, trained from nothing on clips that our own code",
-        "renders. Weights: Apache-2.0, like the code.",
+        "Simple shapes that move: the model in the package. The LTX-Video architecture at a small size, trained from",
+        "nothing on clips that our own code renders. Weights: Apache-2.0, like the code.",
         "",
         "## What it knows",
         "",
@@ -47,7 +47,8 @@ def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: 
         "",
         f"{recipe.judged} held-out prompts: combinations of shape, colour, motion and backdrop that training never",
         "saw, in phrasings that training never saw, one seed each. Judged from the pixels by a program that knows the",
-        "renderer; on rendered clips that judge is right in at least 98 % of every row.",
+        "renderer; on rendered clips that judge is right in at least 98 % of every row. Shapes are its weak side: the",
+        "autoencoder keeps one latent cell for 16x16 pixels, which at the size of the base stage is half an object.",
         "",
         "| share of clips that are right in | " + " | ".join(columns) + " |",
         "|---|" + "---|" * len(columns),
@@ -59,8 +60,10 @@ def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: 
     machine = f"{torch.get_num_threads()} {platform.machine()} CPU cores, torch {torch.__version__.split('+')[0]}"
     lines += [
         "",
-        f"{recipe.clips:,} encoded clips for the transformer and {recipe.pairs:,} sets for the upsamplers; captions",
-        f"are drawn anew at every step. On {machine}, float32. Stored in float16.",
+        f"{recipe.clips:,} encoded clips for the transformer and {recipe.pairs:,} sets for the upsamplers and the",
+        f"refine pass; captions are drawn anew at every step. On {machine}, which were also at other work, in float32.",
+        "Stored in float16. The transformer's run was stopped and resumed four times, as its settings were found: it",
+        "began without a frozen text encoder, with patterned backdrops and with fewer clips of the refine pass.",
         "Made again by `python -m models.training all`; this page is written by its last stage.",
         "",
         "| part | parameters |",
