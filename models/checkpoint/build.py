@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,12 +20,18 @@ from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
 from .inspect import Part
 from .shards import StoredTensor
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 NETWORKS = {
     "transformer": ("transformer", "Transformer"),
     "autoencoder": ("autoencoder", "Autoencoder"),
     "upsampler": ("upsampler", "Upsampler"),
 }
 """Network → module and class inside `models.<family>`."""
+
+WEIGHT_TYPES = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
+"""Stored types that a weight may have."""
 
 FLOAT8 = tuple(getattr(torch, name) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"))
 """Storage types without arithmetic; they are always widened."""
@@ -39,13 +46,11 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
         dtype: of all its floating weights; None keeps the stored types (8-bit floats become bfloat16).
 
     Raises:
-        KeyMismatchError: missing, unexpected or misshapen tensors.
-        CheckpointError: a file cannot be read any more.
+        KeyMismatchError: missing, unexpected or misshapen tensors, or tensors of a type that holds no weights.
+        CheckpointError: a file cannot be read any more, or no network has such a configuration.
     """
     module = build(part)
-    slots = module.state_dict(keep_vars=True)
-    names = _first_names(slots)
-    _check_names(part, slots, set(names.values()))
+    slots, names = _slots(part, module)
     loaded: dict[str, Tensor] = {}
     for name, tensor in _read(part.tensors):
         wanted = _target(part, name, tensor, dtype)
@@ -57,16 +62,37 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
 
 
 def build(part: Part) -> nn.Module:
-    """The network of a part on the meta device: shapes without memory."""
-    with torch.device("meta"):
-        if part.network == "text_encoder":
-            return network(part.config)
-        if part.network not in NETWORKS:
-            raise CheckpointError(f"the {part.name} is not a network")
+    """The network of a part on the meta device: shapes without memory.
+
+    Raises:
+        CheckpointError: the part is no network, or one with sides beyond what a tensor can have.
+    """
+    if part.network == "text_encoder":
+        make = network
+    elif part.network in NETWORKS:
         module, name = NETWORKS[part.network]
-        family = importlib.import_module(f"..{part.family}.{module}", __package__)
-        made: nn.Module = getattr(family, name)(part.config)
-        return made
+        make = getattr(importlib.import_module(f"..{part.family}.{module}", __package__), name)
+    else:
+        raise CheckpointError(f"the {part.name} is not a network")
+    try:
+        with torch.device("meta"):
+            return make(part.config)
+    except (RuntimeError, OverflowError, TypeError) as error:  # torch's words for a side that is too large
+        first = str(error).partition("\n")[0]
+        raise CheckpointError(f"no network can be made from the configuration of {part.path}: {first}") from error
+
+
+def check(parts: Mapping[str, Part]) -> None:
+    """Whether all parts of a model can be loaded, as far as it shows without reading a weight.
+
+    Raises:
+        KeyMismatchError, CheckpointError: as `load` and `load_text_encoder`.
+    """
+    for part in parts.values():
+        if part.network == "tokenizer":
+            _tokenizer(parts)
+        else:
+            _slots(part, build(part))
 
 
 def load_text_encoder(
@@ -81,13 +107,18 @@ def load_text_encoder(
     Raises:
         KeyMismatchError, CheckpointError: as `load`, or a tokenizer that does not fit.
     """
+    tokenizer = _tokenizer(parts)
+    return TextEncoder(load(parts["text_encoder"], device=device, dtype=dtype), tokenizer)
+
+
+def _tokenizer(parts: Mapping[str, Part]) -> Tokenizer:
     tokenizer = load_tokenizer(parts["tokenizer"].path)
     words, rows = tokenizer.get_vocab_size(), parts["text_encoder"].config.vocab_size
     if words > rows:
         raise CheckpointError(
             f"{parts['tokenizer'].path} has {words} tokens, the text encoder knows {rows}: they do not belong together"
         )
-    return TextEncoder(load(parts["text_encoder"], device=device, dtype=dtype), tokenizer)
+    return tokenizer
 
 
 def _first_names(slots: Mapping[str, Tensor]) -> dict[str, str]:
@@ -96,12 +127,25 @@ def _first_names(slots: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: first.setdefault(id(slot), name) for name, slot in slots.items()}
 
 
+def _slots(part: Part, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Where the tensors of a network go, and `_first_names` of them, once the file is known to fit."""
+    slots = module.state_dict(keep_vars=True)
+    names = _first_names(slots)
+    _check_names(part, slots, set(names.values()))
+    return slots, names
+
+
 def _check_names(part: Part, slots: Mapping[str, Tensor], wanted: set[str]) -> None:
     found = set(part.tensors)
     misshapen = [
         f"{name}: {list(part.tensors[name].shape)}, expected {list(slots[name].shape)}"
         for name in wanted & found
         if part.tensors[name].shape != tuple(slots[name].shape)
+    ]
+    misshapen += [
+        f"{name}: of type {part.tensors[name].dtype}, expected one of {', '.join(WEIGHT_TYPES)}"
+        for name in wanted & found
+        if slots[name].is_floating_point() and part.tensors[name].dtype not in WEIGHT_TYPES
     ]
     if wanted != found or misshapen:
         raise KeyMismatchError(f"{part.path} ({part.name})", wanted - found, found - wanted, misshapen)

@@ -15,6 +15,7 @@ from ..errors import CheckpointError, UnknownNameError
 from .inspect import NEEDED, Inspection, Part, folder_part, inspect, tokenizer_folder
 
 _UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
+_LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
 _OPTIONS = {"text_encoder": "--text-encoder PATH", "autoencoder": "--vae PATH"}
 
 
@@ -57,7 +58,9 @@ def locate(
     if text_encoder is not None:
         parts.update(_text_at(Path(text_encoder)))
     _check_whole(name, inspection, parts)
-    _check_fit(name, parts)
+    for part in parts.values():
+        _check_depth(part)
+    _check_fit(name, card, parts)
     return Located(_settled(card, inspection, parts), parts)
 
 
@@ -79,7 +82,13 @@ def _looks_like_path(name: str) -> bool:
 
 def _card_of(inspection: Inspection) -> ModelCard:
     if inspection.card:
-        return replace(catalog.find(inspection.card), embedded=False)
+        try:
+            return replace(catalog.find(inspection.card), embedded=False)
+        except UnknownNameError:
+            raise CheckpointError(
+                f"{inspection.path} is a model called {inspection.card!r} in its model_index.json, "
+                "and this version has no card of it; pip install --upgrade vgen-cli"
+            ) from None
     if inspection.kind == "lora":
         raise CheckpointError(f"{inspection.path} is a LoRA, which changes a model; give the model itself here")
     if inspection.kind != "model":
@@ -131,8 +140,26 @@ def _check_whole(name: str, inspection: Inspection, parts: Mapping[str, Part]) -
         )
 
 
-def _check_fit(name: str, parts: Mapping[str, Part]) -> None:
+def _check_depth(part: Part) -> None:
+    """A network is built before its tensors are compared, so it may not be deeper than there are tensors for."""
+    counts = {key: getattr(part.config, key, 0) for key in _LAYERS}
+    for key, count in counts.items():
+        layers = sum(count) if isinstance(count, tuple) else count
+        if layers > len(part.tensors):
+            raise CheckpointError(
+                f"{part.path} ({part.name}) does not fit its configuration: {key} is {count}, "
+                f"and there are {len(part.tensors)} tensors in all"
+            )
+
+
+def _check_fit(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:
     transformer, autoencoder = parts["transformer"].config, parts["autoencoder"].config
+    maps = transformer.in_channels - transformer.out_channels
+    if maps and not card.coordinate_maps:
+        raise CheckpointError(
+            f"the transformer of {name} takes {maps} channels beside its {transformer.out_channels} latent ones, and "
+            "nothing says what they are; a folder of ours says it in model_index.json, so fetch it whole"
+        )
     pairs = [
         ("the transformer makes", transformer.out_channels, "the autoencoder has", autoencoder.latent_channels),
         (

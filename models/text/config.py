@@ -42,8 +42,10 @@ class TextEncoderConfig:
             if each.name == "feed_forward_proj":
                 if value not in ("relu", "gated-gelu"):
                     raise UnsupportedConfigError(f"feed_forward_proj = {value!r} is not implemented")
-            elif isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
                 raise UnsupportedConfigError(f"{each.name} must be a number above zero, not {value!r}")
+            elif each.name != "layer_norm_epsilon" and not isinstance(value, int):
+                raise UnsupportedConfigError(f"{each.name} must be a whole number, not {value!r}")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TextEncoderConfig:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from models.checkpoint.build import load, load_text_encoder
+from models.checkpoint.build import check, load, load_text_encoder
 from models.layers.tiling import Tiling
 
 from .. import __version__, estimate
@@ -116,9 +116,11 @@ def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
 
     Raises:
         UsageError: a device or number type that is not here, or layers that would have to come and go compiled.
+        ModelError: a part whose tensors are not those of its network; found before any weight is read.
     """
     recipe = plan.recipe
     machine = device.choose(recipe, located.card)
+    check(located.parts)
     planned = [(stage.kind, stage.memory_bytes) for stage in plan.stages]
     size = estimate.bytes_each(located.card, recipe.dtype)
     together, in_turn = (

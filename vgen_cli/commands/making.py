@@ -84,9 +84,9 @@ def _render(
     from ..cascade.pipeline import open_session, render
 
     listener(Note(f"{place}: seed {plan.recipe.seed}"))
+    session = session or open_session(plan, located, listener)
     for note in plan.notes:
         listener(Note(note))
-    session = session or open_session(plan, located, listener)
     facts = render(
         plan,
         located,

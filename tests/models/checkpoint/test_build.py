@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.checkpoint import inspect, locate
-from models.checkpoint.build import build, load, load_text_encoder
+from models.checkpoint.build import build, check, load, load_text_encoder
 from models.checkpoint.save import save
 from models.errors import CheckpointError, KeyMismatchError
 
@@ -161,3 +161,36 @@ def test_folders_that_diffusers_wrote_load_whole_and_sharded(tmp_path, tiny):
         part = inspect(tmp_path / name).parts[name]
         assert (len(part.files) > 1) == (name == "transformer")
         assert_equal(load(part), module)
+
+
+def with_config(folder, name, **values):
+    path = folder.path / name / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_model_is_checked_whole_before_a_weight_is_read(folder):
+    parts = locate(folder.path).parts
+    check(parts)
+    path = folder.path / "spatial_upsampler" / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(str(path)), "stranger": torch.zeros(1)}, str(path))
+    with pytest.raises(KeyMismatchError, match="stranger"):
+        check(locate(folder.path).parts)
+
+
+def test_the_check_reads_the_tokenizer_too(folder):
+    (folder.path / "tokenizer" / "tokenizer.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is not a tokenizer"):
+        check(locate(folder.path).parts)
+
+
+def test_weights_of_whole_numbers_are_named(folder):
+    path = folder.path / "vae" / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(str(path)), "latents_std": torch.zeros(4, dtype=torch.int16)}, str(path))
+    with pytest.raises(KeyMismatchError, match="latents_std: of type I16"):
+        load(inspect(folder.path).parts["autoencoder"])
+
+
+def test_a_configuration_beyond_what_a_tensor_can_have(folder):
+    with_config(folder, "transformer", num_attention_heads=10**9, attention_head_dim=10**9, cross_attention_dim=10**18)
+    with pytest.raises(CheckpointError, match=r"no network can be made .*transformer"):
+        build(inspect(folder.path).parts["transformer"])

@@ -159,3 +159,32 @@ def test_compatibility_reads_the_folders_scheduler_and_pipeline(tmp_path, tiny):
     assert (card.width, card.height, card.num_frames, card.base.steps) == (704, 512, 161, 50)
     assert (card.text_tokens, card.text_mask, card.causal_time) == (128, False, False)
     assert (card.decode_timestep, card.decode_noise_scale, card.decode_noise_space) == (0.0, None, "raw")
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("transformer", "num_layers", 10**9),
+        ("vae", "layers_per_block", [10**9, 2, 1, 1, 1]),
+        ("spatial_upsampler", "num_blocks_per_stage", 10**9),
+        ("text_encoder", "num_layers", 10**9),
+    ],
+)
+def test_more_layers_than_tensors_are_refused_before_they_are_built(folder, part, key, value):
+    path = folder.path / part / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(CheckpointError, match=rf"{part}.*{key} is"):
+        locate(folder.path)
+
+
+def test_constant_maps_need_a_card_that_knows_them(folder, tiny):
+    path = folder.path / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"in_channels": 16}))
+    with pytest.raises(CheckpointError, match="takes 12 channels beside its 4 latent ones"):
+        locate(folder.path)
+
+
+def test_a_card_that_is_not_in_the_catalogue_is_named_with_its_folder(folder):
+    save_index(folder.path, card="zork")
+    with pytest.raises(CheckpointError, match=r"model'?.*'zork'.*pip install"):
+        locate(folder.path)

@@ -28,6 +28,8 @@ def test_there_and_back():
         ({"feed_forward_proj": "swiglu"}, "feed_forward_proj"),
         ({"d_kv": 0}, "d_kv"),
         ({"num_layers": "two"}, "num_layers"),
+        ({"num_layers": 2.5}, "num_layers must be a whole number"),
+        ({"d_ff": float("nan")}, "d_ff"),
     ],
 )
 def test_what_is_not_implemented_is_named(change, sentence):
