@@ -55,6 +55,8 @@ def read_prompt(given: str | None) -> str:
             raise UsageError("standard input is not UTF-8 text; pipe a prompt into it") from None
     if not given.startswith("@"):
         return given
+    if given == "@":
+        raise UsageError("@ names no file; give @FILE for a prompt in a file")
     path = Path(given[1:])
     try:
         with path.open(encoding="utf-8") as file:

@@ -68,7 +68,8 @@ def parse_destination(output: str | os.PathLike[str]) -> Destination:
     container = EXTENSIONS.get(path.suffix.lower())
     if container is None:
         if path.is_dir():
-            raise UsageError(f"{text} is a folder; write {text}/ for PNG frames, or {text}/clip.mp4")
+            frames = "" if path.name in ("", "..") else f"{text}/ for PNG frames, or "
+            raise UsageError(f"{text} is a folder; write {frames}{text}/clip.mp4")
         had = f"the extension {path.suffix!r}" if path.suffix else "no extension"
         raise UsageError(f"{text} has {had}; use {', '.join(EXTENSIONS)}, or a folder ending in / for PNG frames")
     return Destination(path, container)
@@ -85,6 +86,8 @@ def check_destination(output: str | os.PathLike[str] | Destination, *, overwrite
     if destination.is_stream:
         if sys.stdout is not None and sys.stdout.isatty():
             raise UsageError("standard output is a terminal; pipe it (vgen … -o - | mpv -) or give -o clip.mp4")
+        if getattr(sys.stdout, "name", None) == os.devnull:  # opened in place of one that was closed
+            raise UsageError("standard output is closed; give -o clip.mp4, or leave it open")
         return destination
     _check_occupant(destination, overwrite)
     parent = destination.path.parent

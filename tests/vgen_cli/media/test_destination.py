@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -158,3 +161,19 @@ def test_a_folder_is_swapped_whole(tmp_path):
             publish(room / "made", place, overwrite=True)
         assert _leftovers(place.path) == [f"{text}.png"]
     assert _leftovers(tmp_path) == ["frames"]
+
+
+def test_a_folder_of_others_is_not_offered_for_frames(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (".", ".."):
+        with pytest.raises(UsageError, match=rf"{re.escape(name)} is a folder; write {re.escape(name)}/clip.mp4"):
+            parse_destination(name)
+
+
+def test_standard_output_that_was_closed_takes_no_clip():
+    closed = "import sys; from vgen_cli.app import main; sys.exit(main(['t2v', 'a ring', '-o', '-']))"
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" >&-', sys.executable, closed], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output is closed; give -o clip.mp4, or leave it open\n"
