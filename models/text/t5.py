@@ -6,6 +6,7 @@ transformers is slow to import (about as slow as torch again), so only the two m
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ModelError
 from .config import TextEncoderConfig
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ KEPT_FLOAT32 = ".wo."
 
 
 def network(config: TextEncoderConfig) -> nn.Module:
-    """A T5 encoder without weights of its own choosing; build it under `torch.device("meta")` to load into it."""
+    """A T5 encoder without weights of its own choosing; build it under `torch.device("meta")` to load into it.
+
+    Raises:
+        ModelError: this Python has dropped the docstrings that transformers reads when it is imported.
+    """
+    if sys.flags.optimize > 1:
+        raise ModelError("Python runs without docstrings (-OO, PYTHONOPTIMIZE=2), which transformers needs; use -O")
     from transformers.models.t5.configuration_t5 import T5Config
     from transformers.models.t5.modeling_t5 import T5EncoderModel
 

@@ -29,6 +29,18 @@ def check_device(name: str) -> None:
         raise UsageError("--device cuda: a Mac has no CUDA; use --device mps or cpu")
 
 
+def check_folder() -> None:
+    """Refuses to work from a folder that was deleted; the numerical libraries would end the process.
+
+    Raises:
+        UsageError: the current folder is gone.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        raise UsageError("the current folder does not exist any more; cd to another one") from None
+
+
 def package_version(name: str) -> str:
     """The version of an installed package, found without importing it; empty where it is missing."""
     from importlib import metadata

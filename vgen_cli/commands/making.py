@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..events import Listener, Note
 from ..media.destination import Destination
+from ..media.encode import encoder_of
 from ..media.spec import check_encoding
 from ..progress import reporting
 from ..recipe import Recipe
 from .asking import MakingOptions, recipes
-from .machine import check_device
+from .machine import check_device, check_folder
 from .naming import destinations
 from .showing import plan_text, say, say_json
 
@@ -46,11 +47,12 @@ def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: boo
     """Makes the clips that were asked for, or prints their plans.
 
     Raises:
-        UsageError, ModelError: found before any work.
+        UsageError, ModelError: found before any work; so is an ffmpeg that is missing or lacks an encoder.
         VgenError: the work failed; no unfinished file is left.
     """
     dry_run = dry_run or bool(asked.shell.dry_run)
     json_lines, overwrite = bool(asked.shell.json), bool(asked.output.overwrite)
+    check_folder()
     wanted = recipes(command, prompt, asked, draw=not dry_run)
     places = destinations(wanted, asked.output.output, overwrite=overwrite, json_lines=json_lines and not dry_run)
     check_device(wanted[0].device)
@@ -62,6 +64,8 @@ def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: boo
             else:
                 say(plan_text(plan))
         return
+    for plan in plans:
+        encoder_of(plan.output.spec())  # asks ffmpeg itself
     session: Session | None = None
     for plan, place in zip(plans, places, strict=True):
         with reporting(quiet=bool(asked.shell.quiet), verbose=bool(asked.shell.verbose)) as listener:

@@ -167,3 +167,13 @@ def test_only_t5_is_imported_and_nothing_is_asked_of_a_hub():
     )
     run = subprocess.run([sys.executable, "-c", code], check=False, timeout=120, capture_output=True, text=True)
     assert run.stdout.split() == ["auto", "t5"]  # transformers itself loads its table of names, `auto`
+
+
+def test_a_python_without_docstrings_is_refused_in_a_sentence():
+    code = (
+        "from models.errors import ModelError\nfrom models.text import t5\nfrom models.text.config import *\n"
+        "try:\n    t5.network(TextEncoderConfig())\nexcept ModelError as fault:\n    print(fault)"
+    )
+    done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, timeout=120)
+    assert "PYTHONOPTIMIZE=2" in done.stdout
+    assert done.stdout.count("\n") == 1

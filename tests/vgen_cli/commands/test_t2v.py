@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import pytest
 
 from vgen_cli.commands.making import FACTS
 from vgen_cli.commands.naming import slug
+from vgen_cli.media import encode, ffmpeg
 from vgen_cli.recipe import Recipe
 
 PROMPT = "a red circle moving right"
@@ -211,3 +213,27 @@ def test_slugs(prompt, stem):
 def test_debug_shows_the_traceback(shell, rendered):
     assert "Traceback" in shell("t2v", "", "--debug").err
     assert "Traceback" not in shell("t2v", "").err
+
+
+@pytest.mark.parametrize("program", ["/nonexistent", "/bin/false", "/etc/passwd"])
+def test_an_ffmpeg_that_does_not_work_is_found_before_any_work(shell, rendered, tmp_path, monkeypatch, program):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    for cached in (ffmpeg.binary, ffmpeg.encoders):
+        monkeypatch.setattr(ffmpeg, cached.__name__, functools.cache(cached.__wrapped__))
+    monkeypatch.setattr(encode, "encoders", ffmpeg.encoders)
+    done = shell("t2v", "a ring", "-o", "clip.mp4")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: ffmpeg")
+    assert done.err.count("\n") == 1
+    assert not rendered
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_current_folder_that_is_gone(shell, rendered, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    done = shell("t2v", "a ring", "-o", tmp_path / "clip.mp4")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: the current folder does not exist any more; cd to another one\n"
+    assert not rendered
