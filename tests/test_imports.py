@@ -24,7 +24,7 @@ FLOORS = (
     (r"(models|vgen_cli)/__init__\.py", 0),
     (r"models/(errors|shapes)\.py", 1),
     (r"vgen_cli/events\.py", 1),
-    (r"vgen_cli/(errors|quantities|progress)\.py", 2),
+    (r"vgen_cli/(errors|quantities|interrupt|progress)\.py", 2),
     (r"models/layers/.*", 2),
     (r"models/diffusion/(__init__|names|sigmas|denoiser|latents)\.py", 2),
     (r"models/diffusion/(guidance|samplers)\.py", 3),

@@ -10,13 +10,10 @@ import contextlib
 import errno
 import importlib
 import os
-import signal
 import sys
-import threading
-import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -28,6 +25,7 @@ from models.errors import ModelError
 from . import __version__
 from .errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, VgenError
 from .help_page import examples
+from .interrupt import stop_signals
 from .recipe import near
 from .shell import Command, Group
 from .unfold import with_options
@@ -124,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     _prepare(os.environ, debug)
-    with _stop_signals() as stopped:
+    with stop_signals() as stopped:
         try:
             code = _run(given)
             sys.stdout.flush()
@@ -244,36 +242,6 @@ def _prepare(environment: MutableMapping[str, str], debug: bool) -> None:
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not debug:
         warnings.simplefilter("ignore")
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C, a termination and a hang-up raise KeyboardInterrupt once, so that every `finally` runs.
-
-    Signals of the next two seconds are ignored, a hasty second Ctrl-C among them; a later one ends the
-    process at once. Yields a function that tells whether one has come.
-    """
-    first = 0.0
-
-    def stop(number: int, frame: Any) -> None:
-        nonlocal first
-        if not first:
-            first = time.monotonic()
-            raise KeyboardInterrupt
-        if time.monotonic() - first > 2:
-            os._exit(EXIT_INTERRUPTED)
-
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
-                before[number] = signal.signal(number, stop)
-    try:
-        yield lambda: bool(first)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _give_up_stdout() -> None:

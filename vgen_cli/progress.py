@@ -22,6 +22,7 @@ from .events import (
     StepDone,
     ignore,
 )
+from .interrupt import raise_if_stopped
 from .quantities import human_bytes
 
 if TYPE_CHECKING:
@@ -39,12 +40,22 @@ def reporting(*, quiet: bool = False, verbose: bool = False, stream: TextIO | No
     """
     target = stream or sys.stderr
     if quiet:
-        yield ignore
+        yield _heeding(ignore)
     elif target.isatty() and os.environ.get("TERM") != "dumb":
         with _bar(target) as progress:
-            yield _Bar(progress, verbose)
+            yield _heeding(_Bar(progress, verbose))
     else:
-        yield _Lines(target, verbose)
+        yield _heeding(_Lines(target, verbose))
+
+
+def _heeding(listener: Listener) -> Listener:
+    """A listener that ends the work at the next event where a person's wish to stop got lost."""
+
+    def listen(event: Event) -> None:
+        raise_if_stopped()
+        listener(event)
+
+    return listen
 
 
 def stage_line(event: StageFinished, steps: int) -> str:

@@ -169,6 +169,41 @@ def test_a_signal_cleans_up_and_exits_130(name):
     assert (process.returncode, out, err) == (130, "cleaned up\n", "interrupted\n")
 
 
+SWALLOWED = """
+    import os, signal, sys, time, weakref
+    from vgen_cli import app
+    from vgen_cli.events import Note
+    from vgen_cli.progress import reporting
+
+    class Thing:
+        pass
+
+    def callback(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # Python drops what is raised here
+
+    def work(arguments):
+        with reporting() as listener:
+            thing = Thing()
+            watcher = weakref.ref(thing, callback)
+            del thing
+            print("goes on", flush=True)
+            listener(Note("the next event"))
+        return 0
+
+    app._run = work
+    sys.exit(app.main([]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_a_ctrl_c_that_python_swallows_is_heeded_at_the_next_event():
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SWALLOWED)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "goes on\n", "interrupted\n")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pipes of Unix")
 def test_a_reader_that_goes_away_is_no_traceback():
     line = f"{sys.executable} -m vgen_cli models list --json | true"
