@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SEED = 1
+SEED = 2
 PROMPTS = (
     "a red circle moving right on a blue background",
-    "a large yellow star spinning on a purple background",
-    "a green heart growing on a white background",
+    "a blue ring moving down on an orange background",
+    "a green triangle moving left on a white background",
 )
 FRAMES = 6  # of each clip
 GAP = 4  # pixels

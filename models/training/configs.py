@@ -134,7 +134,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             "text": Budget(400, 240),
             "temporal": Budget(1500, 240),
             "spatial": Budget(1500, 600),
-            "base": Budget(20_000, 3300),
+            "base": Budget(20_000, 2680),
             "decoder": Budget(6000, 330),
         },
         batch=32,
