@@ -1,12 +1,14 @@
 """Meeting a bitrate or a size: frames once into a lossless intermediate, then passes until the aim is met.
 
 One pass misses by up to 18 %. Two come near; what was written is measured, and the second pass repeated with
-a corrected request while it misses. Content too plain to fill a bitrate is padded with the codec's own filler
-(h264, h265), so that a rate that was asked for is the rate in the file. Knows no place and no recipe.
+a corrected request while it misses. Content too plain to fill a bitrate is given the finest quantisers (vp9) or
+padded with the codec's own filler (h264, h265), so that a rate that was asked for is the rate in the file. Knows
+no place and no recipe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -111,7 +113,13 @@ def encode_to_rate(job: Job, source: Source, on_stage: Callable[[str], None]) ->
         nonlocal runs
         runs += 1
         on_stage("second pass" if runs == 2 else f"correcting the bitrate, pass {runs}")
-        return _second_pass(job, request, runs, filler=False)
+        return _second_pass(job, request, runs)
+
+    def finest_pass(request: int) -> Attempt:
+        nonlocal runs
+        runs += 1
+        on_stage(f"correcting the bitrate, pass {runs}")
+        return _second_pass(job, request, runs, finest=True)
 
     def padded_pass(request: int) -> Attempt:
         nonlocal runs
@@ -121,6 +129,9 @@ def encode_to_rate(job: Job, source: Source, on_stage: Callable[[str], None]) ->
 
     best = steer(second_pass, goal, start, job.spec.row.max_bitrate)
     warnings: list[str] = []
+    if job.spec.codec == "vp9" and best.video < goal.wanted * (1 - PROMISE):
+        with contextlib.suppress(FfmpegError):  # noise: what there is stays
+            best = min(best, steer(finest_pass, goal, start, job.spec.row.max_bitrate), key=goal.rank)
     if not goal.limit and best.video < goal.wanted * (1 - PROMISE) and job.spec.codec in _PADDED:
         padded = steer(padded_pass, goal, start, job.spec.row.max_bitrate)
         if goal.rank(padded) < goal.rank(best):
@@ -218,7 +229,7 @@ def _first_pass(job: Job, source: Source, request: int) -> None:
     feed(arguments, source, job.room)
 
 
-def _second_pass(job: Job, request: int, number: int, *, filler: bool) -> Attempt:
+def _second_pass(job: Job, request: int, number: int, *, filler: bool = False, finest: bool = False) -> Attempt:
     path = job.room / f"{number}.{job.container}"
     encoder = encoder_arguments(
         job.spec,
@@ -227,6 +238,7 @@ def _second_pass(job: Job, request: int, number: int, *, filler: bool) -> Attemp
         bitrate=request,
         number=0 if filler else 2,
         filler=filler,
+        finest=finest,
     )
     arguments = joined(
         ["-loglevel", "error", "-nostats", "-r", rate(job.spec.fps), "-i", INTERMEDIATE],

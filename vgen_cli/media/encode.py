@@ -103,6 +103,7 @@ def encoder_arguments(
     bitrate: int | None = None,
     number: int = 0,
     filler: bool = False,
+    finest: bool = False,
 ) -> list[str]:
     """The encoder and its dials.
 
@@ -111,6 +112,7 @@ def encoder_arguments(
         bitrate: bits a second to aim at; None: constant quality by `spec.crf`.
         number: which of two passes; 0: a single one.
         filler: pad every frame up to the bitrate (h264, h265), for content that cannot fill it.
+        finest: the finest quantisers too (vp9), for content that is not noise.
     """
     encoder = encoder_of(spec)
     arguments = ["-c:v", encoder, *threads_of(threads), *_speed(encoder, spec.preset)]
@@ -130,8 +132,8 @@ def encoder_arguments(
             ]
         return arguments
     arguments += ["-b:v", str(bitrate)]
-    if encoder == "libvpx-vp9":  # finer than this, noise overflows its buffers and it fails
-        arguments += ["-qmin", "4"]
+    if encoder == "libvpx-vp9":  # finer than 4, noise overflows its buffers and it fails
+        arguments += ["-qmin", "0" if finest else "4"]
     if number:
         arguments += ["-pass", str(number), "-passlogfile", PASS_LOG]
     if filler:

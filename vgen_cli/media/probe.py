@@ -151,6 +151,8 @@ def parse_facts(messages: str, packet_list: str, size_bytes: int, suffix: str = 
         fps = 1 / packets.each
     elif container == "gif":
         fps = gif_rate(frames, seconds)
+    elif container in ("mkv", "webm"):
+        fps = matroska_rate(fps)
     colour = _COLOUR.search(messages[picture.end() :])
     tags = [None if tag in _UNNAMED else tag for tag in (colour.groups() if colour else ("unknown",) * 4)]
     turned = _ROTATION.search(messages)
@@ -172,6 +174,15 @@ def parse_facts(messages: str, packet_list: str, size_bytes: int, suffix: str = 
         color_primaries=tags[2],
         color_transfer=tags[3],
     )
+
+
+def matroska_rate(fps: Fraction) -> Fraction:
+    """The rate that a Matroska file means: it keeps nanoseconds a frame, so 60000/1001 comes back as 19001/317."""
+    for step in (Fraction(1), Fraction(1000, 1001)):
+        nominal = round(fps / step) * step
+        if abs(nominal / fps - 1) < Fraction(1, 1_000_000):
+            return nominal
+    return fps
 
 
 def gif_rate(frames: int, seconds: Fraction) -> Fraction:

@@ -27,6 +27,7 @@ RECIPE = {"prompt": "a red circle " * 20}
         ("c.mov", "h265", "flat", 1_000_000),
         ("c.mp4", "av1", "texture", 300_000),
         ("c.webm", "vp9", "texture", 300_000),
+        ("c.webm", "vp9", "texture", 1_500_000),
     ],
 )
 def test_a_bitrate_is_met_within_five_percent(tmp_path, clip, spec, name, codec, kind, bitrate):
@@ -41,6 +42,13 @@ def test_a_bitrate_is_met_within_five_percent(tmp_path, clip, spec, name, codec,
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
     if bitrate >= 300_000:
         assert written.facts.size_bytes * 8 / written.facts.duration == pytest.approx(bitrate, rel=0.05)
+
+
+def test_noise_that_vp9_cannot_spend_its_bitrate_on_still_makes_a_clip(tmp_path, clip, spec):
+    wanted = spec(width=128, height=128, num_frames=12, codec="vp9", bitrate=20_000_000)
+    written = write_clip(clip(12, "noise", 128, 128), tmp_path / "c.webm", wanted, threads=1)
+    assert written.facts.num_frames == 12
+    assert "too plain" in written.warnings[0]
 
 
 def test_what_a_codec_cannot_fill_is_told(tmp_path, clip, spec):

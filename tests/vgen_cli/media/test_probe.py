@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgen_cli.errors import UsageError
-from vgen_cli.media.probe import ClipFacts, gif_rate, parse_facts, parse_packets, probe
+from vgen_cli.media.probe import ClipFacts, gif_rate, matroska_rate, parse_facts, parse_packets, probe
 
 HEADER = """\
 Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'a.mp4':
@@ -120,3 +120,14 @@ def test_a_turn_is_read_in_the_words_of_older_versions(line, degrees):
     facts = parse_facts(messages.replace("Display Matrix: rotation of -90.00", line), "", 0)
     assert facts is not None
     assert facts.rotation == degrees
+
+
+@given(st.integers(1, 240), st.booleans())
+def test_the_rate_of_nanoseconds_is_the_rate_that_was_meant(whole, broadcast):
+    fps = Fraction(whole * 1000, 1001) if broadcast else Fraction(whole)
+    assert matroska_rate(Fraction(10**9, round(10**9 / fps))) == fps
+
+
+@pytest.mark.parametrize(("kept", "meant"), [("19001/317", "60000/1001"), ("25/2", "25/2"), ("2997/100", "2997/100")])
+def test_a_rate_that_matroska_rounds(kept, meant):
+    assert matroska_rate(Fraction(kept)) == Fraction(meant)
