@@ -192,6 +192,8 @@ def _usage_sentence(fault: Any) -> tuple[str, int]:
     if kind == "NoSuchOption":
         known = [option for param in context.command.params for option in param.opts] if context else []
         hint = near(name, ("--help", *(option for option in known if option.startswith("--"))))
+        if not name.startswith("--") or " " in name:
+            hint = "a text that begins with - goes last, after --; "
         sentence = f"there is no option {name}; {hint}{way_out}"
     elif kind == "BadOptionUsage":
         what = "takes no value" if "not take a value" in fault.format_message() else "needs a value"

@@ -64,14 +64,19 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{key} {_cell(each)}" for key, each in value.items() if _is_known(each))
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
-    return str(value)
+    return _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    """Text that may come from a stranger's file, with line breaks and a terminal's control codes spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def plan_text(plan: Plan) -> str:
     """A plan as a table of its stages, then the file, the memory and the remarks."""
     recipe = plan.recipe
     seed = "random" if recipe.seed is None else recipe.seed
-    head = [("prompt", recipe.prompt), ("model", plan.card_name), ("seed", seed)]
+    head = [("prompt", _one_line(recipe.prompt)), ("model", plan.card_name), ("seed", seed)]
     rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "fps", "steps", "guidance", "memory")]
     rows += [_stage_row(stage) for stage in plan.stages]
     tail = [("file", _output_text(plan.output)), ("memory", human_bytes(plan.memory_bytes))]

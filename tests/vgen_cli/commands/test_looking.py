@@ -36,6 +36,13 @@ def test_info_tells_facts_and_recipe(shell, clip):
     assert line["recipe"]["prompt"] == "grey"
 
 
+def test_info_does_not_let_a_strangers_recipe_write_to_the_terminal(shell):
+    spec, metadata = EncodeSpec(32, 32, Fraction(8), 1), {"prompt": "a\x1b[2J\nring ☃"}
+    write_clip([np.full((1, 32, 32, 3), 90, np.uint8)], "clip.mkv", spec, metadata=metadata)
+    assert r"prompt  a\x1b[2J\nring ☃" in shell("info", "clip.mkv").out.splitlines()
+    assert json.loads(shell("info", "clip.mkv", "--json").out)["recipe"] == metadata
+
+
 @pytest.mark.parametrize(("name", "content"), [("none.mp4", None), ("empty.mp4", b""), ("text.mp4", b"hello")])
 def test_info_refuses_what_is_no_clip(shell, tmp_path, name, content):
     if content is not None:

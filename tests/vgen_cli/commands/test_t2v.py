@@ -237,3 +237,10 @@ def test_a_current_folder_that_is_gone(shell, rendered, tmp_path, monkeypatch):
     assert (done.code, done.out) == (2, "")
     assert done.err == "error: the current folder does not exist any more; cd to another one\n"
     assert not rendered
+
+
+@pytest.mark.parametrize("prompt", ["-5 degrees", "--a ring"])
+def test_a_prompt_that_begins_with_a_dash_goes_last(shell, rendered, prompt):
+    assert "a text that begins with - goes last, after --" in shell("t2v", prompt).err
+    assert shell("t2v", "-o", "clip.mp4", "--", prompt).code == 0
+    assert rendered[0]["plan"].recipe.prompt == prompt
