@@ -143,7 +143,7 @@ def _check_names(part: Part, slots: Mapping[str, Tensor], wanted: set[str]) -> N
         if part.tensors[name].shape != tuple(slots[name].shape)
     ]
     misshapen += [
-        f"{name}: of type {part.tensors[name].dtype}, expected one of {', '.join(WEIGHT_TYPES)}"
+        f"{name}: of type {part.tensors[name].dtype}, which holds no weights"
         for name in wanted & found
         if slots[name].is_floating_point() and part.tensors[name].dtype not in WEIGHT_TYPES
     ]
