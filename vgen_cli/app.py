@@ -215,6 +215,10 @@ _TABLE: tuple[tuple[Callable[[BaseException], bool], Callable[[Any], tuple[str, 
     (_is_usage, _usage_sentence),
     (_is(BrokenPipeError), lambda fault: ("", EXIT_FAILED)),
     (
+        lambda fault: isinstance(fault, PermissionError) and bool(fault.filename),  # a place that was given
+        lambda fault: (f"{fault.filename} may not be opened: permission denied; give another place", EXIT_USAGE),
+    ),
+    (
         _is_full,
         lambda fault: ("the disk is full; free some space, or choose another place with -o", EXIT_FAILED),
     ),

@@ -97,6 +97,7 @@ def test_wrong_usage_shows_the_way_out(capfd, arguments, words):
         (RunError("no"), "no", 1),
         (CheckpointError("no"), "no", 2),
         (KeyboardInterrupt(), "interrupted", 130),
+        (PermissionError(13, "Permission denied", "there/a.mp4"), "there/a.mp4 may not be opened", 2),
         (BrokenPipeError(), "", 1),
         (OSError(errno.ENOSPC, "No space left on device"), "disk is full", 1),
         (OSError(errno.EACCES, "Permission denied"), "unexpected PermissionError", 1),
