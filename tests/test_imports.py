@@ -36,7 +36,7 @@ FLOORS = (
     (r"models/(text|nano)/.*", 3),
     (r"vgen_cli/(recipe|options|unfold|help_page|shell)\.py", 3),
     (r"vgen_cli/media/.*", 3),
-    (r"vgen_cli/cascade/(__init__|frames|memory)\.py", 3),
+    (r"vgen_cli/cascade/(__init__|frames|flow|enlarge|memory)\.py", 3),
     (r"vgen_cli/batch/(__init__|manifest|journal)\.py", 4),
     (r"vgen_cli/(estimate|plan)\.py", 5),
     (r"vgen_cli/cascade/device\.py", 5),
@@ -62,7 +62,7 @@ LIGHT = (
 )
 HEAVY = {
     "torch", "numpy", "transformers", "tokenizers", "safetensors", "einops", "PIL", "rich", "imageio_ffmpeg",
-    "huggingface_hub", "pydantic",
+    "huggingface_hub", "pydantic", "cv2", "yaml",
 }  # fmt: skip
 FOREIGN_TO_MODELS = {"vgen_cli", "typer", "click", "rich", "imageio", "imageio_ffmpeg", "av", "cv2"}
 
