@@ -180,6 +180,26 @@ def duration(value: str | float) -> float:
     return number(plain, *DURATION_RANGE, "seconds", "a duration")
 
 
+def colour(value: object) -> str:
+    """`#rrggbb` from a name such as `white` or from `#fff`, `#ffffff`, `rgb(255, 255, 255)`.
+
+    Raises:
+        UsageError: no colour.
+    """
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(str(value).strip())[:3]
+    except ValueError:
+        raise UsageError(f"{quoted(value)} is no colour; give a name such as white, or #rrggbb") from None
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """The three levels, 0 to 255, of a `#rrggbb`."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
 def human_bytes(count: float) -> str:
     """Bytes for a person: `512 B`, `37.5 MB`, `1.2 GB`."""
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

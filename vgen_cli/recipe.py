@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from . import quantities
@@ -23,10 +24,44 @@ CODECS = ("h264", "h265", "av1", "vp9", "ffv1")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 OFFLOADS = ("auto", "none", "model", "block")
 COMPATS = ("diffusers",)
+FITS = ("cover", "contain", "stretch")
+METHODS = ("model", "latent", "flow", "lanczos")
 SEED_RANGE = (0, 2**63 - 1)
 LONGEST_PROMPT = 20_000  # characters
 
-_OTHER_FLAGS = {"prompt": "PROMPT", "command": "command"}
+_OTHER_FLAGS = {"prompt": "PROMPT", "command": "command", "image": "IMAGE", "images": "IMAGE", "video": "VIDEO"}
+
+
+@dataclass(frozen=True)
+class Door:
+    """What enters at a command.
+
+    Attributes:
+        needs: groups of fields; of every group one must be said, and one alone but for those it also `takes`.
+        takes: further fields that no other command need know.
+        prompt: whether it cannot do without one.
+    """
+
+    needs: tuple[tuple[str, ...], ...] = ()
+    takes: tuple[str, ...] = ()
+    prompt: bool = False
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """All that may be said here and not everywhere."""
+        return frozenset((*(name for group in self.needs for name in group), *self.takes))
+
+
+_FITTED = ("fit", "background")
+DOORS: dict[str, Door] = {
+    "t2v": Door(prompt=True),
+    "i2v": Door((("image", "image_at"),), ("last_image", "image_at", *_FITTED)),
+    "v2v": Door((("video",),), ("strength", "audio", *_FITTED), prompt=True),
+    "extend": Door((("video",),), ("audio", *_FITTED)),
+    "interpolate": Door((("video", "images"),), ("factor", "method", "audio", *_FITTED)),
+    "upscale": Door((("video", "image"),), ("scale", "method", "audio", *_FITTED)),
+}
+_AT_SOME_DOORS = frozenset[str]().union(*(door.fields for door in DOORS.values()))
 
 
 def flag(field: str) -> str:
@@ -101,6 +136,61 @@ def _switch(value: object) -> bool:
     return value
 
 
+@dataclass(frozen=True)
+class Pin:
+    """A picture pinned to a frame of the file.
+
+    Attributes:
+        frame: counted from 0, or from the end: -1 is the last.
+        strength: 1 holds it as it is, 0 ignores it.
+    """
+
+    frame: int
+    path: str
+    strength: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.frame}:{self.path}" + (f":{self.strength:g}" if self.strength != 1 else "")
+
+
+def pin(value: object) -> Pin:
+    """`FRAME:FILE` or `FRAME:FILE:STRENGTH`, such as `-1:end.png:0.8`; a file's own colons stay its own.
+
+    Raises:
+        UsageError: no such form, or a strength outside of 0 to 1.
+    """
+    given = _filled(value)
+    form = "FRAME:FILE or FRAME:FILE:STRENGTH, such as 12:middle.png"
+    number, colon, rest = given.partition(":")
+    if not re.fullmatch(r"[+-]?\d{1,7}", number.strip()) or not colon:
+        raise UsageError(f"{quoted(given)} is not {form}")
+    path, colon, last = rest.rpartition(":")
+    strength = 1.0
+    if colon and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", last, re.IGNORECASE):
+        strength = quantities.number(last, 0, 1, "a strength")
+    else:
+        path = rest
+    if not path.strip():
+        raise UsageError(f"{quoted(given)} names no file; the form is {form}")
+    return Pin(int(number), path.strip(), strength)
+
+
+def _pins(value: object) -> tuple[str, ...]:
+    return tuple(str(pin(each)) for each in _several(value))
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    return tuple(_path(each) for each in _several(value))
+
+
+def _several(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _path(value: object) -> str:
+    return _filled(str(value) if isinstance(value, PurePath) else value)
+
+
 def _side(value: Any) -> int:
     return quantities.whole(value, *quantities.SIDE_RANGE, "pixels")
 
@@ -143,9 +233,27 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "text_encoder": _filled,
     "vae": _filled,
     "preset": _filled,
+    "image": _path,
+    "last_image": _path,
+    "image_at": _pins,
+    "images": _paths,
+    "video": _path,
+    "strength": lambda v: quantities.number(v, 0, 1),
+    "fit": partial(choice, names=FITS),
+    "background": quantities.colour,
+    "factor": lambda v: quantities.whole(v, 2, 64, "a factor"),
+    "scale": lambda v: quantities.number(v, 0.05, 16, "a scale"),
+    "method": partial(choice, names=METHODS),
+    "audio": _switch,
 }
 
-_EXCLUSIVE = (("num_frames", "duration"), ("bitrate", "crf", "target_size"))
+_EXCLUSIVE = (
+    ("num_frames", "duration"),
+    ("bitrate", "crf", "target_size"),
+    ("factor", "fps"),
+    ("scale", "width"),
+    ("scale", "height"),
+)
 
 
 @dataclass(frozen=True)
@@ -153,7 +261,8 @@ class Recipe:
     """What a user asked for. None means the model's (or the file format's) default.
 
     Attributes:
-        command: the door: `t2v`, later `i2v`, `v2v`, …
+        command: the door, a key of `DOORS`.
+        prompt: what to show; empty at a door that can do without.
         width, height: pixels of the file.
         num_frames, duration: frames, or seconds, of the file; not both.
         fps: the file's rate as an exact text, `24` or `24000/1001` (see `rate`).
@@ -161,10 +270,19 @@ class Recipe:
         bitrate: bits a second; crf: the codec's quality number; target_size: bytes. At most one of the three.
         max_vram: GiB.
         vae_tiling: None lets the program choose.
+        image, last_image: paths of pictures that the clip begins and ends with.
+        image_at: further pictures at frames of the file, as `pin` reads them.
+        images: paths of key pictures to fill in between.
+        video: path of a clip that enters.
+        strength: how much of `video` is noised anew, 0 to 1.
+        fit, background: how pictures and clips are brought to the model's shape, and the colour of what is empty.
+        factor: of the rate; scale: of the sides.
+        method: what fills in frames or pixels, a name out of `METHODS`.
+        audio: whether the sound of `video` is kept; None: yes where there is one.
     """
 
     command: str
-    prompt: str
+    prompt: str = ""
     negative_prompt: str | None = None
     model: str = "nano"
     width: int | None = None
@@ -196,11 +314,36 @@ class Recipe:
     text_encoder: str | None = None
     vae: str | None = None
     preset: str | None = None
+    image: str | None = None
+    last_image: str | None = None
+    image_at: tuple[str, ...] | None = None
+    images: tuple[str, ...] | None = None
+    video: str | None = None
+    strength: float | None = None
+    fit: str | None = None
+    background: str | None = None
+    factor: int | None = None
+    scale: float | None = None
+    method: str | None = None
+    audio: bool | None = None
 
     @property
     def rate(self) -> Fraction | None:
         """The asked rate in frames a second, exact; None: the model's."""
         return None if self.fps is None else Fraction(self.fps)
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """The pictures that a clip made from pictures is pinned to, in the order in which they were said."""
+        ends = [Pin(frame, path) for frame, path in ((0, self.image), (-1, self.last_image)) if path is not None]
+        return (*ends, *map(pin, self.image_at or ())) if self.command == "i2v" else ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the pictures and clips that enter."""
+        pinned = tuple(each.path for each in self.pins)
+        given = () if self.command == "i2v" else (self.image,)
+        return tuple(path for path in (*pinned, *given, *(self.images or ()), self.video) if path is not None)
 
     @classmethod
     def create(cls, **values: Any) -> Recipe:
@@ -219,8 +362,7 @@ class Recipe:
             given = [flag(name) for name in group if name in parsed]
             if len(given) > 1:
                 raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
-        if not parsed.get("prompt"):
-            raise UsageError('the prompt is empty; say what to show, such as "a red circle moving right"')
+        _check_door(parsed)
         return cls(**parsed)
 
     def to_dict(self) -> dict[str, Any]:
@@ -250,6 +392,31 @@ class Recipe:
         if not isinstance(values, dict):
             raise UsageError("the recipe is not a JSON object")
         return cls.from_dict(values)
+
+
+def _check_door(said: Mapping[str, Any]) -> None:
+    """Raises UsageError where something is missing that the command needs, or said that it knows nothing of."""
+    command = said.get("command", "")
+    if command not in DOORS:
+        raise UsageError(
+            f"command: {quoted(command)} is unknown; {near(command, tuple(DOORS))}choose from {', '.join(DOORS)}"
+        )
+    door = DOORS[command]
+    for group in door.needs:
+        given = [name for name in group if name in said]
+        if not given:
+            words = " or ".join(dict.fromkeys(map(flag, group)))
+            raise UsageError(f"{words} is missing; see vgen {command} --help")
+        if len(given) > 1 and not set(door.takes).issuperset(given[1:]):
+            raise UsageError(f"{command} takes {' or '.join(given)}, not both")
+    for name in said:
+        if name in _AT_SOME_DOORS - door.fields:
+            homes = ", ".join(each for each, other in DOORS.items() if name in other.fields)
+            raise UsageError(f"{flag(name)} does not apply to {command}; it belongs to {homes}")
+    if "images" in said and len(said["images"]) < 2:
+        raise UsageError("one picture has nothing to fill in between; give two or more, or use vgen i2v")
+    if door.prompt and not said.get("prompt"):
+        raise UsageError('the prompt is empty; say what to show, such as "a red circle moving right"')
 
 
 def _parse(name: str, value: Any) -> Any:

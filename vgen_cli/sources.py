@@ -1,0 +1,52 @@
+"""What is known of the pictures and clips that enter, before a plan is made: their sizes, rates and lengths.
+
+Opens the files that a recipe names and nothing else. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .media.picture import PictureFacts
+    from .media.probe import ClipFacts
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Facts of what enters.
+
+    Attributes:
+        video: of the clip, None where none enters.
+        pictures: of every picture, by its path.
+        recipe: the metadata that the clip carries, empty where it carries none.
+    """
+
+    video: ClipFacts | None = None
+    pictures: Mapping[str, PictureFacts] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def look(recipe: Recipe) -> Sources:
+    """Opens every file of a recipe.
+
+    Raises:
+        UsageError: a file that is missing, empty, damaged, or of the wrong kind; the message names it.
+    """
+    from .media.picture import is_picture, picture_facts
+
+    video, pictures = recipe.video, [path for path in recipe.files if path != recipe.video]
+    if video is None:
+        return Sources(pictures={path: picture_facts(path) for path in pictures})
+    from .media.metadata import read_recipe
+    from .media.probe import probe
+
+    facts = probe(video)
+    if is_picture(video):
+        raise UsageError(f"{video} is a picture, and {recipe.command} takes a video; animate it first: vgen i2v {video}")
+    return Sources(facts, {path: picture_facts(path) for path in pictures}, read_recipe(video) or {})
