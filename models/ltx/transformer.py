@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -41,7 +42,7 @@ class Text(NamedTuple):
 
 
 def video_coordinates(
-    shape: LatentShape, fps: float, compression: Compression, causal_time: bool, frame: int = 0
+    shape: LatentShape, fps: float, compression: Compression, causal_time: bool, frame: float = 0
 ) -> Tensor:
     """Where each latent cell begins, `(3, S)` float32: seconds, row and column in pixels; time outermost.
 
@@ -164,18 +165,26 @@ class Transformer(nn.Module):
         compression: Compression,
         causal_time: bool,
         maps: Tensor | None = None,
+        leading: Sequence[float] = (),
     ) -> Velocity:
         """The network for one prompt and one clip shape, as a function of latents and noise level.
 
+        Pictures of frames inside the clip may stand before it: latent frames in front of its own along T, each a
+        picture encoded alone, told apart from the clip's by its place in time.
+
         Args:
             context, mask: text, as in `forward`; a batch of one serves any batch of latents.
-            shape: of the latents; `channels` without the maps.
+            shape: of the clip's latents; `channels` without the maps, `frames` without the leading ones.
             fps, compression, causal_time: as in `video_coordinates`.
             maps: `(M, T, H, W)`, constant channels put behind the latents' own.
+            leading: the frame of the clip, from 0, at which each leading picture stands. T is that many more than
+                `shape.frames`, in the maps, the latents, the sigmas and the velocity.
 
         Returns:
             `(latents (B, C, T, H, W), sigma) → velocity (B, C, T, H, W)` in the dtype of the latents, where
             sigma is a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every position.
+
+        Source: LTX-Video 0.9.5, for leading pictures.
 
         Raises:
             ShapeError: when channels do not add up, or latents of another shape are given.
@@ -187,7 +196,11 @@ class Transformer(nn.Module):
                 f"{self.config.in_channels} and makes {self.config.out_channels}"
             )
         weight = self.proj_in.weight
-        coordinates = video_coordinates(shape, fps, compression, causal_time)
+        places = [
+            video_coordinates(replace(shape, frames=1), fps, compression, causal_time, frame) for frame in leading
+        ]
+        coordinates = torch.cat((*places, video_coordinates(shape, fps, compression, causal_time)), dim=-1)
+        shape = replace(shape, frames=len(leading) + shape.frames)
         rotation = torch.complex(*rotary_table(coordinates, self.config.dim, device=weight.device))
         text = self.read(context, mask)
         constant = None if maps is None else rearrange(maps.to(weight), "M T H W -> (T H W) M")

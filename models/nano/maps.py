@@ -7,6 +7,7 @@ are put behind the latent channels at the transformer's input. Knows no network.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,14 +17,29 @@ from ..shapes import LatentShape
 CHANNELS = 12
 
 
-def coordinate_maps(shape: LatentShape) -> Tensor:
-    """`(12, T, H, W)` float32: for u in time, rows and columns, from -1 to 1, u, sin(pi u), cos(pi u), cos(2 pi u)."""
-    size = (shape.frames, shape.height, shape.width)
+def coordinate_maps(shape: LatentShape, leading: Sequence[float] = (), *, time: int = 1) -> Tensor:
+    """`(12, T, H, W)` float32: for u in time, rows and columns, from -1 to 1, u, sin(pi u), cos(pi u), cos(2 pi u).
+
+    Args:
+        shape: of the clip's latents, without the leading ones.
+        leading: the frame of the clip at which each latent frame put before it stands; T counts these too.
+        time: frames to a latent frame (`Compression.time`), which frames in `leading` are measured by.
+    """
+    frames = [_across(shape.frames, frame / time) for frame in leading]
+    t = torch.cat((torch.tensor(frames), _spread(shape.frames)))
     maps = []
-    for axis, count in enumerate(size):
-        u = torch.linspace(-1, 1, count) if count > 1 else torch.zeros(1)
+    for axis, u in enumerate((t, _spread(shape.height), _spread(shape.width))):
         view = [1, 1, 1]
-        view[axis] = count
+        view[axis] = len(u)
         for values in (u, (math.pi * u).sin(), (math.pi * u).cos(), (2 * math.pi * u).cos()):
-            maps.append(values.view(view).expand(size))
+            maps.append(values.view(view).expand(len(t), shape.height, shape.width))
     return torch.stack(maps)
+
+
+def _across(count: int, place: float) -> float:
+    """From -1 at the first of `count` cells to 1 at the last; 0 where there is one alone."""
+    return 2 * place / (count - 1) - 1 if count > 1 else 0.0
+
+
+def _spread(count: int) -> Tensor:
+    return torch.linspace(-1, 1, count) if count > 1 else torch.zeros(1)

@@ -139,6 +139,50 @@ def test_constant_maps_follow_the_latents_own_channels(text):
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@torch.no_grad()
+def test_leading_pictures_are_what_diffusers_makes_of_tokens_at_their_frame(small, text, causal):
+    from diffusers import LTXVideoTransformer3DModel
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXConditionPipeline
+
+    theirs = LTXVideoTransformer3DModel(**SMALL).eval()
+    theirs.load_state_dict(small.state_dict())
+    shape, latents, sigmas = LatentShape(4, 3, 2, 4), torch.randn(2, 4, 5, 2, 4), torch.rand(2, 1, 5, 2, 4)
+    places = []
+    for frame in (16, 5):
+        place = LTXConditionPipeline._prepare_video_ids(2, 1, 2, 4, device="cpu")
+        place = LTXConditionPipeline._scale_video_ids(place, 32, 8, frame, device="cpu").float()
+        place[:, 0] /= FPS
+        places.append(place)
+    own = video_coordinates(shape, FPS, COMPRESSION, causal).expand(2, -1, -1)
+    expected = theirs(
+        latents.flatten(2).transpose(1, 2),
+        text[0],
+        1000 * sigmas.flatten(1),
+        text[1],
+        num_frames=5,
+        height=2,
+        width=4,
+        video_coords=torch.cat((*places, own), dim=-1),
+        return_dict=False,
+    )[0]
+    velocity = small.bind(*text, shape, fps=FPS, compression=COMPRESSION, causal_time=causal, leading=(16, 5))
+    made = velocity(latents, sigmas)
+    torch.testing.assert_close(made.flatten(2).transpose(1, 2), expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_where_a_leading_picture_stands_matters_and_their_order_does_not(small, text):
+    kept = {"fps": FPS, "compression": COMPRESSION, "causal_time": True}
+    latents = torch.randn(2, 4, 5, 2, 2)
+    swapped = torch.cat((latents[:, :, [1, 0]], latents[:, :, 2:]), dim=2)
+    made = small.bind(*text, SHAPE, leading=(16, 5), **kept)(latents, 0.5)
+    other = small.bind(*text, SHAPE, leading=(5, 16), **kept)(swapped, 0.5)
+    torch.testing.assert_close(other[:, :, 2:], made[:, :, 2:], atol=1e-5, rtol=0)
+    moved = small.bind(*text, SHAPE, leading=(16, 9), **kept)(latents, 0.5)
+    assert (moved - made)[:, :, 2:].abs().max() > 1e-3
+
+
 @torch.no_grad()
 def test_one_prompt_serves_a_batch_of_latents(small, text):
     context, mask = text[0][:1], text[1][:1]
@@ -179,6 +223,8 @@ def test_shapes_that_do_not_fit_are_refused(small, text):
         small.bind(*text, SHAPE, maps=torch.zeros(1, 3, 2, 2), **kept)
     with pytest.raises(ShapeError, match="bound to"):
         small.bind(*text, SHAPE, **kept)(torch.randn(2, 4, 3, 2, 3), 0.5)
+    with pytest.raises(ShapeError, match="bound to"):
+        small.bind(*text, SHAPE, leading=(8,), **kept)(torch.randn(2, 4, 3, 2, 2), 0.5)
 
 
 @pytest.mark.parametrize(
