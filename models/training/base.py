@@ -1,4 +1,4 @@
-"""Training the transformer on encoded clips and captions. Knows the loss and its noise levels.
+"""Training the transformer on encoded clips, captions and conditions. Knows the loss and its noise levels.
 
 The text encoder stays as it is: it has learnt to read already, and what a transformer that cannot draw yet sends back
 to it is noise.
@@ -7,7 +7,7 @@ to it is noise.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,9 @@ from ..ltx.transformer import Transformer
 from ..nano.maps import coordinate_maps
 from ..shapes import Compression, LatentShape
 from ..text.t5 import TextEncoder
+from . import conditions
 from .captions import caption
-from .latents import LatentSet
+from .latents import LatentSet, still_frames, stills_of
 from .loop import Draw
 from .optimizer import Muon
 from .text import MAX_TOKENS, with_strangers
@@ -41,12 +42,14 @@ def bind(
     shape: LatentShape,
     fps: float,
     compression: Compression,
+    leading: Sequence[float] = (),
 ) -> Callable[[Tensor, Tensor | float], Tensor]:
     """The transformer as a function of latents and sigma, for one batch of prompts, with nano's maps."""
     with torch.no_grad():
         context, mask = text.encode(prompts, max_tokens=MAX_TOKENS, pad=False)
+    maps = coordinate_maps(shape, leading, time=compression.time)
     return transformer.bind(
-        context, mask, shape, fps=fps, compression=compression, causal_time=True, maps=coordinate_maps(shape)
+        context, mask, shape, fps=fps, compression=compression, causal_time=True, maps=maps, leading=leading
     )
 
 
@@ -56,6 +59,7 @@ class BaseTask:
     Args:
         clips: latents in the size of the base stage under "base".
         large: latents in the size of the refine pass under "refine"; seen at the noise levels of that pass alone.
+        shares: those of the kinds of `conditions.draw`; those with pictures need sets with stills.
         kind: what the network predicts; the shipped one predicts the flow.
         shift: how far noise levels lean towards pure noise, where the layout is decided.
     """
@@ -69,6 +73,7 @@ class BaseTask:
         compression: Compression,
         *,
         evaluation: Evaluation,
+        shares: Mapping[str, float] | None = None,
         kind: Prediction = Prediction.FLOW,
         shift: float = 3.0,
         batch: int = 32,
@@ -77,7 +82,7 @@ class BaseTask:
         self.transformer, self.text = transformer, text
         self.module = nn.ModuleDict({"transformer": transformer})
         self.clips, self.large = clips, large
-        self.compression, self.evaluate = compression, evaluation
+        self.compression, self.evaluate, self.shares = compression, evaluation, shares or {}
         self.kind, self.shift, self.batch, self.rates = kind, shift, batch, rates
         self.device = transformer.proj_out.weight.device
         with torch.no_grad():
@@ -88,19 +93,25 @@ class BaseTask:
         return Muon(self.module.named_parameters(), 0.03, adam_lr=2e-3, adam_names=_ADAM, weight_decay=0.01)
 
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of the prediction over one batch."""
+        """Mean squared error of the prediction over one batch, where nothing is given."""
         refine = self.large is not None and draw.python.random() < REFINE_SHARE
         clips = self.large if refine and self.large is not None else self.clips
-        latents = clips.latents["refine" if refine else "base"]
+        size = "refine" if refine else "base"
+        latents, stills = clips.latents[size], clips.latents.get(stills_of(size))
         picked = draw.python.choices(range(len(latents)), k=max(1, self.batch // 6) if refine else self.batch)
         clean = latents[picked].to(self.device)
         prompts = [self._prompt(clips.scenes[i], draw.python) for i in picked]
         sigma = self._levels(len(picked), refine, draw.torch).to(self.device)
         noise = draw.noise(clean)
-        shape = LatentShape(*clean.shape[1:])
-        network = bind(self.transformer, self.text, prompts, shape, self.rates[refine], self.compression)
-        predicted = network(add_noise(clean, noise, sigma), sigma)
-        error = (predicted - target(clean, noise, sigma, self.kind, Path.FLOW)).square().flatten(1).mean(1)
+        shape, count = LatentShape(*clean.shape[1:]), 0 if stills is None else stills.shape[2]
+        given = conditions.draw(self.shares, shape.frames, count, draw.python)
+        frames = still_frames(self.compression.pixels(shape).frames, count)
+        leading = [frames[index] for index in given.stills]
+        pictures = None if stills is None else stills[picked].to(self.device)
+        network = bind(self.transformer, self.text, prompts, shape, self.rates[refine], self.compression, leading)
+        predicted = network(*given.inputs(clean, pictures, add_noise(clean, noise, sigma), sigma))
+        wanted = target(clean, noise, sigma, self.kind, Path.FLOW)[:, :, given.held :]
+        error = (predicted[:, :, -wanted.shape[2] :] - wanted).square().flatten(1).mean(1)
         high = error.detach()[sigma > 0.75]
         return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
 

@@ -1,4 +1,4 @@
-"""What nano is and how long each part of it is trained, as data. Knows no tensors.
+"""What nano is and what each part of it is trained on and for how long, as data. Knows no tensors.
 
 Two recipes: `full` makes the shipped weights on two CPU cores, `smoke` runs every stage in about a minute.
 """
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from ..ltx.config import AutoencoderConfig, TransformerConfig, UpsamplerConfig
 from ..nano.maps import CHANNELS
 from ..text.config import TextEncoderConfig
+from .conditions import ENDS, FIRST, NONE, PLACES, PREFIX
 from .loop import Budget
 
 STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "decoder", "export", "evaluate")
 """In the order in which they build on each other."""
 
 LATENT_CHANNELS = 32
+
+CONDITIONS = {NONE: 0.4, FIRST: 0.25, ENDS: 0.12, PREFIX: 0.13, PLACES: 0.1}
+"""How often the transformer is trained with what given besides the caption."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Recipe:
     Attributes:
         side, frames: of base clips, in pixels and frames.
         clips, pairs: scenes encoded for the base, and for the upsamplers and the refine pass.
+        stills: frames of each of these scenes encoded as pictures too, for conditions.
         budgets: stage → how long.
         batch: captions and clips a step of the base.
         judged: held-out prompts of the final evaluation.
@@ -39,6 +44,7 @@ class Recipe:
     frames: int
     clips: int
     pairs: int
+    stills: int
     budgets: dict[str, Budget]
     batch: int
     judged: int
@@ -106,6 +112,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             frames=9,
             clips=32,
             pairs=16,
+            stills=4,
             budgets={
                 "autoencoder": Budget(8),
                 "text": Budget(8),
@@ -129,12 +136,13 @@ def recipe(name: str, vocabulary: int) -> Recipe:
         frames=17,
         clips=8_000,
         pairs=800,
+        stills=8,
         budgets={
             "autoencoder": Budget(6000, 1750),
             "text": Budget(400, 240),
             "temporal": Budget(1500, 240),
             "spatial": Budget(1500, 600),
-            "base": Budget(20_000, 2680),
+            "base": Budget(20_000, 5980),
             "decoder": Budget(6000, 330),
         },
         batch=32,

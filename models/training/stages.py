@@ -25,7 +25,7 @@ from . import evaluation, latents
 from .autoencoder import AutoencoderTask, DecoderTask, measure_statistics
 from .base import BaseTask
 from .card import write_card
-from .configs import Recipe
+from .configs import CONDITIONS, Recipe
 from .latents import LatentSet, Size
 from .loop import Task, train
 from .sampling import Networks
@@ -106,6 +106,8 @@ class Workshop:
         clips = latents.build(
             autoencoder, self.recipe.clips, [self._size("base")], self.out / "base.safetensors", seed=2, log=self.log
         )
+        clips = self._with_stills(autoencoder, clips, "base")
+        large = self._with_stills(autoencoder, self._pairs(autoencoder), "refine")
         networks = Networks(transformer, text, autoencoder)
 
         def judged() -> dict[str, float]:
@@ -117,9 +119,10 @@ class Workshop:
             transformer,
             text,
             clips.where(_plain),
-            self._pairs(autoencoder).where(_plain),
+            large.where(_plain),
             autoencoder.compression,
             evaluation=judged,
+            shares=CONDITIONS,
             batch=self.recipe.batch,
         )
         self._train("base", task)
@@ -196,6 +199,10 @@ class Workshop:
         return latents.build(
             autoencoder, self.recipe.pairs, sizes, self.out / "pairs.safetensors", seed=3, log=self.log
         )
+
+    def _with_stills(self, autoencoder: Autoencoder, clips: LatentSet, name: str) -> LatentSet:
+        cache = self.out / f"{name}_stills.safetensors"
+        return latents.with_stills(autoencoder, clips, self._size(name), self.recipe.stills, cache, log=self.log)
 
     def _size(self, name: str) -> Size:
         frames, side = self.recipe.frames, self.recipe.side

@@ -17,6 +17,7 @@ from models.training.base import BaseTask
 from models.training.configs import recipe
 from models.training.latents import LatentSet, Size
 from models.training.loop import Draw
+from models.training.render import render
 from models.training.text import STRANGER, small_text_encoder, with_strangers
 from models.training.tokenizer import build_tokenizer, vocabulary
 from models.training.world import random_scene
@@ -38,12 +39,19 @@ def clips(count: int) -> LatentSet:
     generator = torch.Generator().manual_seed(0)
     rng = random.Random(0)
     scenes = [random_scene(rng) for _ in range(count)]
-    shape = (count, configs.LATENT_CHANNELS, 3, 2, 2)
-    return LatentSet(scenes, {"base": torch.randn(shape, generator=generator)})
+    shapes = {"base": (3, 2, 2), "base stills": (4, 2, 2)}
+    return LatentSet(
+        scenes,
+        {
+            name: torch.randn((count, configs.LATENT_CHANNELS, *shape), generator=generator)
+            for name, shape in shapes.items()
+        },
+    )
 
 
+@pytest.mark.parametrize("given", ["none", "ends", "prefix"])
 @pytest.mark.parametrize("kind", list(Prediction))
-def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, autoencoder, monkeypatch):
+def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, given, autoencoder, monkeypatch):
     task = BaseTask(
         Transformer(SMOKE.transformer),
         small_text_encoder(SMOKE.text),
@@ -51,6 +59,7 @@ def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, autoencoder
         None,
         autoencoder.compression,
         evaluation=dict,
+        shares={given: 1.0},
         kind=kind,
         batch=8,
     )
@@ -69,7 +78,11 @@ def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, autoencoder
     original = base.target
     monkeypatch.setattr(base, "target", keep)
     task.loss(Draw.at(0, 0, 0.0))
-    monkeypatch.setattr(base, "bind", lambda *_: lambda latents, sigma: seen["answer"])
+
+    def knowing(latents, sigma):
+        return torch.cat((latents[:, :, : latents.shape[2] - 3], seen["answer"]), dim=2)
+
+    monkeypatch.setattr(base, "bind", lambda *_: knowing)
     assert task.loss(Draw.at(0, 0, 0.0))[0].item() == 0.0
 
 
@@ -112,6 +125,22 @@ def test_encoded_clips_are_kept_and_a_cache_of_another_run_is_not_used(autoencod
     assert torch.equal(again.latents["base"], first.latents["base"])
     latents.build(autoencoder, 6, sizes, cache, seed=0, log=said.append)
     assert len(said) == 1
+
+
+def test_a_still_is_the_frame_encoded_alone(autoencoder, tmp_path):
+    size = Size("base", 9, 32)
+    whole = latents.build(autoencoder, 3, [size], tmp_path / "clips.safetensors", seed=0, log=quiet)
+    cache, said = tmp_path / "stills.safetensors", []
+    made = latents.with_stills(autoencoder, whole, size, 4, cache, log=said.append).latents["base stills"]
+    assert latents.still_frames(9, 4) == [2, 4, 6, 8]
+    video, _ = render(whole.scenes, 9, 32, 32)
+    alone = autoencoder.normalise(autoencoder.encode(video[1:2, :, 6:7]).mode())
+    torch.testing.assert_close(made[1:2, :, 2:3], alone, atol=1e-4, rtol=1e-4)
+    again = latents.with_stills(autoencoder, whole, size, 4, cache, log=said.append)
+    assert len(said) == 1
+    assert torch.equal(again.latents["base stills"], made)
+    latents.with_stills(autoencoder, whole, size, 2, cache, log=said.append)
+    assert len(said) == 2
 
 
 def test_a_part_of_a_set_keeps_scenes_and_latents_together():
