@@ -38,7 +38,8 @@ FLOORS = (
     (r"vgen_cli/media/.*", 3),
     (r"vgen_cli/cascade/(__init__|frames|flow|enlarge|memory)\.py", 3),
     (r"vgen_cli/batch/(__init__|manifest|journal)\.py", 4),
-    (r"vgen_cli/(estimate|plan)\.py", 5),
+    (r"vgen_cli/sources\.py", 4),
+    (r"vgen_cli/(estimate\.py|plan/.*)", 5),
     (r"vgen_cli/cascade/device\.py", 5),
     (r"vgen_cli/cascade/conditioning\.py", 6),
     (r"vgen_cli/cascade/stages\.py", 7),
@@ -53,7 +54,7 @@ FLOORS = (
 LIGHT = (
     r"(models|vgen_cli)/__init__\.py",
     r"vgen_cli/[a-z0-9_]+\.py",
-    r"vgen_cli/commands/.*",
+    r"vgen_cli/(commands|plan)/.*",
     r"vgen_cli/media/(__init__|destination|spec|metadata|probe)\.py",
     r"models/(errors|shapes|catalog)\.py",
     rf"{FAMILY}/(__init__|config|keys)\.py",

@@ -6,6 +6,7 @@ An estimate of the right order, in bytes, without the runtime itself:
     transformer     cells x values_per_position x bytes of the type, twice with guidance
     upsampler       cells it makes x channels x 24 x bytes
     decode          (compression.time + 4) frames x pixels x values_per_pixel x bytes, for it streams
+    on frames       a dozen frames of pixels
     the whole       the largest stage where parts take turns; else all weights + the most alive at once
 """
 
@@ -33,8 +34,12 @@ def bytes_each(card: ModelCard, dtype: str) -> int:
     return DTYPE_BYTES.get(dtype, 4 if card.embedded else 2)
 
 
-def alive(kind: str, card: ModelCard, pixels: PixelShape, latent: LatentShape, *, guided: bool, size: int) -> int:
+def alive(
+    kind: str, card: ModelCard, pixels: PixelShape, latent: LatentShape | None, *, guided: bool, size: int
+) -> int:
     """Bytes besides the weights while a stage runs; `size` is the bytes of a number."""
+    if latent is None:
+        return 12 * 3 * pixels.height * pixels.width
     if kind == "decode":
         frames = min(pixels.frames, card.compression.time + 4)
         return frames * pixels.height * pixels.width * card.values_per_pixel * size
@@ -43,9 +48,11 @@ def alive(kind: str, card: ModelCard, pixels: PixelShape, latent: LatentShape, *
     return latent.positions * card.latent_channels * 24 * size
 
 
-def stage(kind: str, card: ModelCard, pixels: PixelShape, latent: LatentShape, *, guided: bool, size: int) -> int:
+def stage(
+    kind: str, card: ModelCard, pixels: PixelShape, latent: LatentShape | None, *, guided: bool, size: int
+) -> int:
     """Bytes of a stage with its weights."""
-    weights = card.part_parameters.get(PART_OF[kind], 0) * size
+    weights = _weights(kind, card) * size
     return weights + alive(kind, card, pixels, latent, guided=guided, size=size)
 
 
@@ -57,6 +64,12 @@ def whole(card: ModelCard, stages: Sequence[tuple[str, int]], *, offload: str, s
         offload: `none` keeps all parts, `auto` does so for an embedded model; else parts take turns.
     """
     if offload == "none" or (offload == "auto" and card.embedded):
-        working = (total - card.part_parameters.get(PART_OF[kind], 0) * size for kind, total in stages)
-        return card.parameters * size + max(working)
-    return max(card.part_parameters.get("text_encoder", 0) * size, *(total for _, total in stages))
+        working = max(total - _weights(kind, card) * size for kind, total in stages)
+        return working + (card.parameters * size if any(kind in PART_OF for kind, _ in stages) else 0)
+    read = card.part_parameters.get("text_encoder", 0) if any(kind in PART_OF for kind, _ in stages) else 0
+    return max(read * size, *(total for _, total in stages))
+
+
+def _weights(kind: str, card: ModelCard) -> int:
+    """Numbers in the part that runs in a stage, 0 where none does."""
+    return card.part_parameters.get(PART_OF.get(kind, ""), 0)

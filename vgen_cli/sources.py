@@ -48,5 +48,7 @@ def look(recipe: Recipe) -> Sources:
 
     facts = probe(video)
     if is_picture(video):
-        raise UsageError(f"{video} is a picture, and {recipe.command} takes a video; animate it first: vgen i2v {video}")
+        raise UsageError(
+            f"{video} is a picture, and {recipe.command} takes a video; animate it first: vgen i2v {video}"
+        )
     return Sources(facts, {path: picture_facts(path) for path in pictures}, read_recipe(video) or {})

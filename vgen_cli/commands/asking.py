@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .. import quantities
 from ..errors import UsageError
@@ -21,7 +23,7 @@ from ..options import (
     ShellOptions,
     SizeOptions,
 )
-from ..recipe import LONGEST_PROMPT, SEED_RANGE, Recipe
+from ..recipe import DOORS, LONGEST_PROMPT, SEED_RANGE, Recipe
 
 MOST_CLIPS = 10_000
 _DRAWN_BELOW = 2**32
@@ -70,10 +72,11 @@ def read_prompt(given: str | None) -> str:
         ) from None
 
 
-def recipes(command: str, prompt: str | None, asked: MakingOptions, *, draw: bool) -> list[Recipe]:
+def recipes(command: str, asked: MakingOptions, entering: Mapping[str, Any], *, draw: bool) -> list[Recipe]:
     """One recipe a clip, all alike but for the seed.
 
     Args:
+        entering: the prompt as it was given, and the fields that only some commands have.
         draw: draw a random seed where none was given; else such a recipe keeps None.
 
     Raises:
@@ -81,7 +84,25 @@ def recipes(command: str, prompt: str | None, asked: MakingOptions, *, draw: boo
     """
     sampling = asdict(asked.sampling)
     seeds = _seeds(sampling.pop("seed"), sampling.pop("num_clips"), draw)
-    size = asdict(asked.size)
+    said = {name: value for name, value in entering.items() if value is not None and value != []}
+    if "prompt" in said or DOORS[command].prompt:
+        said["prompt"] = read_prompt(said.get("prompt"))
+    first = Recipe.create(
+        command=command,
+        seed=seeds[0],
+        **_sides(asked.size),
+        **sampling,
+        **asdict(asked.model),
+        **asdict(asked.encoding),
+        **asdict(asked.machine),
+        **said,
+    )
+    return [replace(first, seed=seed) for seed in seeds]
+
+
+def _sides(asked: SizeOptions) -> dict[str, Any]:
+    """The size options with `--size` taken apart."""
+    size = asdict(asked)
     if (both := size.pop("size")) is not None:
         sides = [f"--{side}" for side in ("width", "height") if size[side] is not None]
         if sides:
@@ -90,17 +111,7 @@ def recipes(command: str, prompt: str | None, asked: MakingOptions, *, draw: boo
             size["width"], size["height"] = quantities.size(both)
         except UsageError as fault:
             raise UsageError(f"--size: {fault}") from None
-    first = Recipe.create(
-        command=command,
-        prompt=read_prompt(prompt),
-        seed=seeds[0],
-        **size,
-        **sampling,
-        **asdict(asked.model),
-        **asdict(asked.encoding),
-        **asdict(asked.machine),
-    )
-    return [replace(first, seed=seed) for seed in seeds]
+    return size
 
 
 def _seeds(given: list[str] | None, num_clips: str | None, draw: bool) -> list[int | None]:

@@ -5,13 +5,16 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..events import Listener, Note
 from ..media.destination import Destination
 from ..media.encode import encoder_of
 from ..media.spec import check_encoding
+from ..options import OutputOptions, ShellOptions
 from ..progress import reporting
 from ..recipe import Recipe
 from .asking import MakingOptions, recipes
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from ..cascade.pipeline import Session
     from ..plan import Plan
+    from ..sources import Sources
 
 FACTS = (
     "path",
@@ -43,85 +47,109 @@ FACTS = (
 """Keys of the JSON line of a finished clip, in their order; more may follow."""
 
 
-def make(command: str, prompt: str | None, asked: MakingOptions, *, dry_run: bool = False) -> None:
+@dataclass(frozen=True)
+class Job:
+    """A clip that can be made: checked, planned, its weights located."""
+
+    plan: Plan
+    located: Located
+    place: Destination
+
+
+def make(command: str, asked: MakingOptions, *, dry_run: bool = False, **entering: Any) -> None:
     """Makes the clips that were asked for, or prints their plans.
+
+    Args:
+        entering: the prompt, and the fields of a recipe that only some commands have.
 
     Raises:
         UsageError, ModelError: found before any work; so is an ffmpeg that is missing or lacks an encoder.
         VgenError: the work failed; no unfinished file is left.
     """
     dry_run = dry_run or bool(asked.shell.dry_run)
-    json_lines, overwrite = bool(asked.shell.json), bool(asked.output.overwrite)
+    make_all(recipes(command, asked, entering, draw=not dry_run), asked.output, asked.shell, dry_run=dry_run)
+
+
+def make_all(wanted: Sequence[Recipe], out: OutputOptions, shell: ShellOptions, *, dry_run: bool = False) -> None:
+    """Makes the clips of recipes that differ in their seeds alone, or prints their plans; raises as `make` does."""
+    json_lines = bool(shell.json)
     check_folder()
-    wanted = recipes(command, prompt, asked, draw=not dry_run)
-    places = destinations(wanted, asked.output.output, overwrite=overwrite, json_lines=json_lines and not dry_run)
-    check_device(wanted[0].device)
-    located, plans = plans_for(wanted, places)
+    places = destinations(wanted, out.output, overwrite=bool(out.overwrite), json_lines=json_lines and not dry_run)
+    jobs = prepare(wanted, places)
     if dry_run:
-        for plan, place in zip(plans, places, strict=True):
+        for job in jobs:
             if json_lines:
-                say_json({"path": str(place), **plan.to_dict()})
+                say_json({"path": str(job.place), **job.plan.to_dict()})
             else:
-                say(plan_text(plan))
+                say(plan_text(job.plan))
         return
-    for plan in plans:
-        encoder_of(plan.output.spec())  # asks ffmpeg itself
+    for job in jobs:
+        encoder_of(job.plan.output.spec())  # asks ffmpeg itself
     session: Session | None = None
-    for plan, place in zip(plans, places, strict=True):
-        with reporting(quiet=bool(asked.shell.quiet), verbose=bool(asked.shell.verbose)) as listener:
-            session, facts = _render(plan, located, place, listener, asked, session)
+    for job in jobs:
+        with reporting(quiet=bool(shell.quiet), verbose=bool(shell.verbose)) as listener:
+            session, facts = carry_out(job, listener, out, session)
         if json_lines:
-            say_json(_line(facts, place, plan.recipe))
-        elif not place.is_stream:
-            say(str(place))
+            say_json(line(facts, job))
+        elif not job.place.is_stream:
+            say(str(job.place))
 
 
-def _render(
-    plan: Plan,
-    located: Located,
-    place: Destination,
-    listener: Listener,
-    asked: MakingOptions,
-    session: Session | None,
-) -> tuple[Session, Mapping[str, Any]]:
-    """One clip; the session holds what is loaded, for the next one."""
+def carry_out(
+    job: Job, listener: Listener, out: OutputOptions, session: Session | None
+) -> tuple[Session | None, Mapping[str, Any]]:
+    """One clip; the session holds what is loaded, for the next one of the same model and machine."""
     from ..cascade.pipeline import open_session, render
 
-    listener(Note(f"{place}: seed {plan.recipe.seed}"))
-    session = session or open_session(plan, located, listener)
+    plan = job.plan
+    listener(Note(f"{job.place}: seed {plan.recipe.seed}" if plan.prompted else str(job.place)))
     for note in plan.notes:
         listener(Note(note))
+    if session is None and not plan.on_frames:
+        session = open_session(plan, job.located, listener)
     facts = render(
         plan,
-        located,
-        place,
+        job.located,
+        job.place,
         listener,
-        overwrite=bool(asked.output.overwrite),
-        metadata=asked.output.metadata is not False,
+        overwrite=bool(out.overwrite),
+        metadata=out.metadata is not False,
         session=session,
     )
     return session, facts
 
 
-def plans_for(wanted: Sequence[Recipe], places: Sequence[Destination]) -> tuple[Located, list[Plan]]:
-    """The located weights and a plan for every recipe, checked against the encoder's table."""
+def prepare(wanted: Sequence[Recipe], places: Sequence[Destination]) -> list[Job]:
+    """Everything that can be known before a weight is opened: files that enter, weights located, plans, encoders.
+
+    Raises:
+        UsageError, ModelError: what is wrong with the first recipe that cannot be made.
+    """
     from models.checkpoint import locate
 
     from ..plan import make_plan
+    from ..sources import look
 
-    first = wanted[0]
-    located = locate(first.model, text_encoder=first.text_encoder, vae=first.vae)
-    pairs = zip(wanted, places, strict=True)
-    plans = [make_plan(recipe, located.card, place.container) for recipe, place in pairs]
-    for plan in plans:
+    located = functools.cache(lambda model, text, vae: locate(model, text_encoder=text, vae=vae))
+    looked: dict[tuple[str, tuple[str, ...]], Sources] = {}
+    jobs = []
+    for recipe, place in zip(wanted, places, strict=True):
+        check_device(recipe.device)
+        found = located(recipe.model, recipe.text_encoder, recipe.vae)
+        entering = recipe.command, recipe.files
+        if entering not in looked:
+            looked[entering] = look(recipe)
+        plan = make_plan(recipe, found.card, place.container, looked[entering])
         check_encoding(plan.output.spec(), plan.output.container)  # by its table alone
-    return located, plans
+        jobs.append(Job(plan, found, place))
+    return jobs
 
 
-def _line(facts: Mapping[str, Any], place: Destination, recipe: Recipe) -> dict[str, Any]:
+def line(facts: Mapping[str, Any], job: Job) -> dict[str, Any]:
     """The JSON line of a finished clip: the promised keys in their order, then whatever else is known."""
+    recipe = job.plan.recipe
     known = {
-        "path": str(place),
+        "path": str(job.place),
         "seed": recipe.seed,
         "model": recipe.model,
         "recipe": recipe.to_dict(),

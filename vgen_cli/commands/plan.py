@@ -18,4 +18,4 @@ def plan(prompt: Prompt = None, *, asked: MakingOptions) -> None:
 
     Takes the options of t2v.
     """
-    make("t2v", prompt, asked, dry_run=True)
+    make("t2v", asked, dry_run=True, prompt=prompt)

@@ -26,4 +26,4 @@ def t2v(prompt: Prompt = None, *, asked: MakingOptions) -> None:
     Without --model the embedded nano model is used, which needs no download. The path of every finished file
     is printed on standard output, everything else on standard error.
     """
-    make("t2v", prompt, asked)
+    make("t2v", asked, prompt=prompt)

@@ -1,0 +1,111 @@
+"""Recipe + card → plan: sizes, frame counts, rates, sigmas and memory of every stage, and what the file will be.
+
+Pure arithmetic, no torch: `--dry-run` prints it. Knows no weights and no codec's legality (`media/spec.py` does).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.catalog import BASE, ModelCard
+from models.shapes import round_up
+
+from .. import estimate
+from ..errors import UsageError
+from ..media.spec import CODECS, CONTAINERS, PIXEL_FORMATS, default_codec
+from ..quantities import human_rate
+from ..recipe import Recipe, near
+from ..sources import Sources
+from .doors import Route, route
+from .extent import frames_in, sides_of
+from .records import Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
+from .stages import given, with_memory
+
+__all__ = ["Footage", "OutputPlan", "Pinned", "Plan", "StagePlan", "Windows", "make_plan"]
+
+
+def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: Sources | None = None) -> Plan:
+    """Make a recipe exact for a model.
+
+    Args:
+        recipe: what was asked; None means the card's default.
+        card: of the model that was located, or of the catalogue.
+        container: of the file, for the encoder's defaults; a key of `media.spec.CONTAINERS`.
+        sources: facts of the files that enter, from `sources.look`; None where none does.
+
+    Raises:
+        UsageError: something this model cannot make; the message says what it can.
+        ModelError: an unknown preset, or a schedule that cannot have so many steps.
+    """
+    card = card.compat(recipe.compat)
+    if recipe.preset is not None:
+        card = card.preset(recipe.preset)
+    sources = sources or Sources()
+    way = route(recipe, card, sources)
+    stages = with_memory(way.stages, recipe, card)
+    output, notes = _output(recipe, way, sources, container)
+    if recipe.draft:
+        output, notes = _draft(output, stages[0], sides_of(recipe, card).factor)
+    memory = estimate.whole(
+        card,
+        [(stage.kind, stage.memory_bytes) for stage in stages],
+        offload=recipe.offload,
+        size=estimate.bytes_each(card, recipe.dtype),
+    )
+    return Plan(
+        recipe, card.name, stages, way.windows, way.made_fps, output, notes, memory, pins=way.pins, footage=way.footage
+    )
+
+
+def _output(recipe: Recipe, way: Route, sources: Sources, container: str) -> tuple[OutputPlan, tuple[str, ...]]:
+    if container not in CONTAINERS:
+        raise UsageError(
+            f"{container!r} is unknown; {near(container, tuple(CONTAINERS))}choose from {', '.join(CONTAINERS)}"
+        )
+    codec = CODECS[recipe.codec or default_codec(container)]
+    rated = recipe.bitrate is not None or recipe.target_size is not None
+    default_crf = codec.default_crf if codec.crf is not None and not rated else None
+    pix_fmt, notes = recipe.pix_fmt, way.notes
+    if pix_fmt is None:
+        pix_fmt = codec.pix_fmts[0]
+        kept = way.footage is not None and not (recipe.width or recipe.height)
+        if kept and not _holds(pix_fmt, way) and "yuv444p" in codec.pix_fmts:
+            pix_fmt = "yuv444p"
+            notes = (*notes, f"{way.width}x{way.height} is odd, which yuv420p cannot hold: the file is yuv444p")
+    video = sources.video
+    sound = video is not None and video.has_audio and recipe.audio is not False
+    output = OutputPlan(
+        way.width,
+        way.height,
+        way.num_frames,
+        way.fps,
+        codec.name,
+        container,
+        pix_fmt,
+        given(recipe.crf, default_crf),
+        recipe.bitrate,
+        recipe.encoder_preset or codec.default_preset or None,
+        recipe.target_size,
+        way.made_fps != way.fps and way.num_frames > 1,
+        way.resize,
+        (recipe.video or "") if sound else "",
+    )
+    return output, notes
+
+
+def _holds(pix_fmt: str, way: Route) -> bool:
+    across, down = PIXEL_FORMATS[pix_fmt]
+    return way.width % across == 0 and way.height % down == 0
+
+
+def _draft(output: OutputPlan, base: StagePlan, factor: int) -> tuple[OutputPlan, tuple[str, ...]]:
+    """The base stage's own clip as the file, at its own rate, cropped as the whole cascade would be; and a note."""
+    assert base.kind == BASE, "a draft begins with the base stage"
+    frames = min(base.pixels.frames, frames_in(output.num_frames / output.fps, base.fps))
+    across, down = (round_up(-(-side // factor), 2) for side in (output.width, output.height))
+    draft = replace(output, width=across, height=down, num_frames=frames, fps=base.fps, resample=False)
+    note = (
+        f"a draft: the base stage alone, {across}x{down} at {human_rate(base.fps)} fps; the whole cascade makes "
+        f"{output.width}x{output.height} at {human_rate(output.fps)} fps"
+    )
+    return draft, (note,)

@@ -1,0 +1,223 @@
+"""The plan as frozen records: stages, what enters them, windows, the file. Knows no card and computes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from models.shapes import LatentShape, PixelShape
+
+from ..media.spec import EncodeSpec
+from ..recipe import Recipe
+
+FLOW, RESAMPLE = "flow", "resample"
+"""The stages that work on frames instead of latents."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage, exactly.
+
+    Attributes:
+        kind: `base`, `temporal-upsample`, `spatial-upsample`, `refine` or `decode`; on frames `flow` or `resample`.
+        pixels, latent: the clip (of one window, where there are several) and its latents after the stage; no
+            latents where it works on frames.
+        fps: frames a second after the stage; what the base stage and a refine pass are told.
+        factor: what the stage multiplies the rate or the sides by.
+        sigmas: of its sampler, the last one 0; empty where nothing is sampled.
+        adain, tone_map: see `models.catalog.Stage`.
+        memory_bytes: expected while it runs.
+    """
+
+    kind: str
+    pixels: PixelShape
+    latent: LatentShape | None
+    fps: Fraction
+    factor: int = 1
+    sigmas: tuple[float, ...] = ()
+    guidance_scale: float = 1.0
+    guidance_rescale: float = 0.0
+    sampler: str = ""
+    adain: float = 0.0
+    tone_map: float = 0.0
+    memory_bytes: int = 0
+
+    @property
+    def cells(self) -> LatentShape:
+        """The latents of a stage that has some."""
+        assert self.latent is not None, f"the {self.kind} stage works on frames"
+        return self.latent
+
+    @property
+    def steps(self) -> int:
+        """Steps of its sampler, 0 where nothing is sampled."""
+        return max(0, len(self.sigmas) - 1)
+
+    @property
+    def guided(self) -> bool:
+        """Whether its sampler asks about the negative prompt too."""
+        return self.guidance_scale != 1 and self.steps > 0
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A picture pinned to a frame of the made clip, counted from 0 over all windows; strength 1 holds it."""
+
+    path: str
+    frame: int
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A clip that enters.
+
+    Attributes:
+        role: `latents`, where the first stage starts from it; `tail`, where its end is held at the beginning of
+            the first window; `frames`, where it goes through stages that work on frames.
+        fps: frames a second it is read at; `retimed` where that is not its own rate.
+        width, height: pixels it is brought to as it is read.
+        pixels: one window of it; where larger than `width` and `height`, its borders are repeated outwards.
+        overlap: frames, at `fps`, that a window shares with the one before.
+        num_frames: of the whole clip at `fps`.
+        prelude: frames shown before the made clip takes over (`tail`).
+        blend: frames after those over which it does.
+    """
+
+    path: str
+    role: str
+    fps: Fraction
+    width: int
+    height: int
+    pixels: PixelShape
+    num_frames: int
+    overlap: int = 0
+    retimed: bool = False
+    prelude: int = 0
+    blend: int = 0
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The made clip in pieces of equal length.
+
+    Attributes:
+        count: how many.
+        frames: of each, at the made clip's rate.
+        overlap: frames that a window shares with the one before, over which the two are cross-faded.
+        hold: whether the overlap is held as a condition too.
+    """
+
+    frames: int
+    count: int = 1
+    overlap: int = 0
+    hold: bool = False
+
+    def start(self, number: int) -> int:
+        """The frame of the made clip at which a window begins, windows counted from 0."""
+        return number * (self.frames - self.overlap)
+
+    @property
+    def total(self) -> int:
+        """Frames of the made clip."""
+        return self.start(self.count - 1) + self.frames
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """The file.
+
+    Attributes:
+        width, height: pixels; the made clip is cropped to them at its centre, or resampled where `resize`.
+        num_frames, fps: the made clip is resampled to `fps` where `resample`, then cut to `num_frames`.
+        crf, bitrate (bits a second), target_size (bytes): at most one is set; lossless formats have none.
+        resample: the rate of the made clip is another than `fps`, so frames are picked or blended by their time.
+        audio: path of the clip whose sound is kept, "" for silence.
+    """
+
+    width: int
+    height: int
+    num_frames: int
+    fps: Fraction
+    codec: str
+    container: str
+    pix_fmt: str
+    crf: int | None = None
+    bitrate: int | None = None
+    encoder_preset: str | None = None
+    target_size: int | None = None
+    resample: bool = False
+    resize: bool = False
+    audio: str = ""
+
+    def spec(self) -> EncodeSpec:
+        """What the encoder is told, not yet checked."""
+        return EncodeSpec(
+            self.width,
+            self.height,
+            self.fps,
+            self.num_frames,
+            codec=self.codec,
+            pix_fmt=self.pix_fmt,
+            crf=self.crf,
+            bitrate=self.bitrate,
+            target_size=self.target_size,
+            preset=self.encoder_preset or "",
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will happen.
+
+    Attributes:
+        stages: in their order; the last one makes frames.
+        made_fps: rate of the clip that the last stage makes.
+        pins, footage: what enters.
+        notes: remarks for the user.
+        memory_bytes: expected.
+    """
+
+    recipe: Recipe
+    card_name: str
+    stages: tuple[StagePlan, ...]
+    windows: Windows
+    made_fps: Fraction
+    output: OutputPlan
+    notes: tuple[str, ...]
+    memory_bytes: int
+    pins: tuple[Pinned, ...] = ()
+    footage: Footage | None = None
+
+    @property
+    def on_frames(self) -> bool:
+        """Whether no network takes part."""
+        return all(stage.latent is None for stage in self.stages)
+
+    @property
+    def prompted(self) -> bool:
+        """Whether any stage reads the prompt."""
+        return any(stage.steps for stage in self.stages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; rates are `num/den`."""
+        return {
+            "recipe": self.recipe.to_dict(),
+            "model": self.card_name,
+            "stages": [_plain(asdict(stage)) for stage in self.stages],
+            "windows": asdict(self.windows),
+            "pins": [asdict(pin) for pin in self.pins],
+            "footage": _plain(asdict(self.footage)) if self.footage else None,
+            "output": _plain(asdict(self.output)),
+            "notes": list(self.notes),
+            "memory_bytes": self.memory_bytes,
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return f"{value.numerator}/{value.denominator}"
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
