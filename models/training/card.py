@@ -21,12 +21,23 @@ _ROWS = {
     "together": "**colour, backdrop colour and direction together**",
 }
 
+_RATES = {"colour": "colour", "motion": "motion", "direction": "direction"}
+_DECIBELS = {"first": "first frame", "middle": "middle", "last": "last frame"}
 
-def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: dict[str, dict[str, float]]) -> None:
+
+def write_card(
+    path: Path,
+    card: ModelCard,
+    recipe: Recipe,
+    out: Path,
+    figures: dict[str, dict[str, float]],
+    given: dict[str, dict[str, float]],
+) -> None:
     """Write the card in Markdown.
 
     Args:
         figures: by column, the rates of `evaluation.rates`.
+        given: by what clips were given, `evaluation.rates`, `evaluation.closeness` and `evaluation.join`.
         out: the run's folder; the last line of each stage's curve says how long it was trained and how it ended.
     """
     columns = list(figures)
@@ -55,6 +66,22 @@ def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: 
     ]
     for name, label in _ROWS.items():
         lines.append(f"| {label} | " + " | ".join(f"{figures[column][name]:.1%}" for column in columns) + " |")
+    lines += [
+        "",
+        "## How it takes conditions",
+        "",
+        f"The first {recipe.judged // 2} of these prompts, the whole cascade, with frames of the true clip given: in",
+        "place where they begin the clip, as pictures before it where they stand elsewhere. Frames are compared, in",
+        "decibels, with the true ones as the autoencoder keeps each alone. The join is the change from the 9th frame",
+        "to the 10th, in median changes of the clip.",
+        "",
+        f"| given | {' | '.join([*_RATES.values(), *_DECIBELS.values(), 'join'])} |",
+        "|---|" + "---|" * (len(_RATES) + len(_DECIBELS) + 1),
+    ]
+    for name, row in given.items():
+        cells = [f"{row[rate]:.0%}" for rate in _RATES] + [f"{row[place]:.1f}" for place in _DECIBELS]
+        cells.append(f"{row['join']:.2f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", "## How it was trained", "", "| stage | steps | minutes | at its end |", "|---|---|---|---|"]
     lines += [_curve(stage, out / stage / "curve.jsonl") for stage in recipe.budgets]
     machine = f"{torch.get_num_threads()} {platform.machine()} CPU cores, torch {torch.__version__.split('+')[0]}"
@@ -62,8 +89,9 @@ def write_card(path: Path, card: ModelCard, recipe: Recipe, out: Path, figures: 
         "",
         f"{recipe.clips:,} encoded clips for the transformer and {recipe.pairs:,} sets for the upsamplers and the",
         f"refine pass; captions are drawn anew at every step. On {machine}, which were also at other work, in float32.",
-        "Stored in float16. The transformer's run was stopped and resumed four times, as its settings were found: it",
-        "began without a frozen text encoder, with patterned backdrops and with fewer clips of the refine pass.",
+        "Stored in float16. The transformer's run was stopped and resumed as its settings were found: it began without",
+        "a frozen text encoder, with patterned backdrops and with fewer clips of the refine pass, and came to an end",
+        "before it was taught conditions: those it learnt in the last 55 minutes, from half the learning rate down.",
         "Made again by `python -m models.training all`; this page is written by its last stage.",
         "",
         "| part | parameters |",

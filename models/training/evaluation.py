@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..catalog import ModelCard, Stage
 from ..diffusion import sigmas as schedules
+from ..ltx.autoencoder import Autoencoder
 from ..shapes import LatentShape
 from .captions import caption
+from .conditions import Conditions
 from .judge import judge, score
-from .sampling import Networks, base_latents, decoded, refined, upsampled
+from .latents import Size, encode
+from .render import render
+from .sampling import Given, Networks, base_latents, decoded, refined, upsampled
 from .world import Scene, random_scene
 
 DIRECTIONS = ("left", "right", "up", "down")
@@ -39,19 +46,39 @@ def questions(count: int, *, seed: str = "evaluation") -> list[Question]:
     return asked
 
 
+CONDITIONED = {
+    "the first frame": Conditions(1),
+    "the last frame": Conditions(0, (0,)),
+    "the first and the last frame": Conditions(1, (0,)),
+    "the first 9 frames": Conditions(2),
+}
+"""What clips are given when the cascade is judged on conditions, as `clips` takes it."""
+
+
 def base_schedule(stage: Stage) -> list[float]:
     """The sigmas of a card's base stage."""
     return schedules.build(stage.schedule, stage.steps or 1, **stage.schedule_args)
 
 
 def clips(
-    networks: Networks, card: ModelCard, shape: LatentShape, asked: Sequence[Question], *, batch: int = 20
+    networks: Networks,
+    card: ModelCard,
+    shape: LatentShape,
+    asked: Sequence[Question],
+    *,
+    conditions: Conditions | None = None,
+    batch: int = 20,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of `(base clips, clips of the whole cascade)`, the second empty while the upsamplers are missing."""
+    """Batches of `(base clips, clips of the whole cascade)`, the second empty while the upsamplers are missing.
+
+    Args:
+        conditions: what both stages are given of the true clip: `held` counts the base stage's latent frames, and
+            stills are one, the last frame.
+    """
     for start in range(0, len(asked), batch):
         part = asked[start : start + batch]
         prompts, seeds = [each.prompt for each in part], [each.seed for each in part]
-        fps = float(card.base_fps)
+        scenes, fps = [each.scene for each in part], float(card.base_fps)
         latents = base_latents(
             networks,
             prompts,
@@ -60,6 +87,7 @@ def clips(
             base_schedule(card.base),
             guidance_scale=card.base.guidance_scale,
             fps=fps,
+            given=_given(networks.autoencoder, scenes, shape, conditions),
         )
         small = decoded(networks, latents)
         if networks.temporal is None or networks.spatial is None:
@@ -69,11 +97,69 @@ def clips(
         assert spatial is not None
         latents = upsampled(networks, upsampled(networks, latents, networks.temporal), networks.spatial)
         if spatial.refine:
-            levels = schedules.explicit(spatial.refine)
+            large = LatentShape(*latents.shape[1:])
+            longer = conditions and replace(conditions, held=max(0, 2 * conditions.held - 1))
             latents = refined(
-                networks, prompts, seeds, latents, levels, guidance_scale=spatial.refine_guidance, fps=2 * fps
+                networks,
+                prompts,
+                seeds,
+                latents,
+                schedules.explicit(spatial.refine),
+                guidance_scale=spatial.refine_guidance,
+                fps=2 * fps,
+                given=_given(networks.autoencoder, scenes, large, longer),
             )
         yield small, decoded(networks, latents)
+
+
+def _given(
+    autoencoder: Autoencoder, scenes: Sequence[Scene], shape: LatentShape, conditions: Conditions | None
+) -> Given | None:
+    if conditions is None:
+        return None
+    pixels = autoencoder.compression.pixels(shape)
+    size = Size("", pixels.frames, pixels.width)
+    whole = encode(autoencoder, scenes, size)
+    last = encode(autoencoder, scenes, size, stills=1) if conditions.stills else whole[:, :, :0]
+    device = autoencoder.latents_mean.device
+    frames = (pixels.frames - 1,) if conditions.stills else ()
+    return Given(whole[:, :, : conditions.held].to(device), last.to(device), frames)
+
+
+@torch.no_grad()
+def round_trip(autoencoder: Autoencoder, shape: LatentShape, asked: Sequence[Question]) -> list[Tensor]:
+    """The true clips `(3, T, H, W)` as the autoencoder keeps them: what no cascade around it can better."""
+    pixels = autoencoder.compression.pixels(shape)
+    size = Size("", pixels.frames, pixels.width)
+    made = [encode(autoencoder, [each.scene], size).to(autoencoder.latents_mean.device) for each in asked]
+    return [autoencoder.decode(each)[0].cpu().clamp(-1, 1) for each in made]
+
+
+@torch.no_grad()
+def closeness(autoencoder: Autoencoder, made: Sequence[Tensor], asked: Sequence[Question]) -> dict[str, float]:
+    """How near clips `(3, T, H, W)` come to their scenes' own, in decibels, at the first, middle and last frame.
+
+    Measured against the true frame as the autoencoder keeps it, alone.
+    """
+    names, sums = ("first", "middle", "last"), [0.0] * 3
+    for clip, question in zip(made, asked, strict=True):
+        _, frames, height, width = clip.shape
+        places = [0, frames // 2, frames - 1]
+        truth = render([question.scene], frames, height, width)[0][:, :, places].to(autoencoder.latents_mean.device)
+        kept = autoencoder.encode(rearrange(truth, "1 C K H W -> K C 1 H W")).mode()
+        seen = autoencoder.decode_raw(kept)[:, :, 0].cpu().clamp(-1, 1)
+        for index, place in enumerate(places):
+            sums[index] += -10 * math.log10(max(1e-9, F.mse_loss(clip[:, place], seen[index]).item() / 4))
+    return {name: total / len(made) for name, total in zip(names, sums, strict=True)}
+
+
+def join(made: Sequence[Tensor], given: int) -> float:
+    """The change at the join of what is given, so many frames, with what is made, in median changes of each clip."""
+    ratios = []
+    for clip in made:
+        changes = (clip[:, 1:] - clip[:, :-1]).abs().mean((0, 2, 3))
+        ratios.append(float(changes[given - 1] / changes.median().clamp(min=1e-3)))
+    return sum(ratios) / len(ratios)
 
 
 def rates(made: Sequence[Tensor], asked: Sequence[Question]) -> dict[str, float]:

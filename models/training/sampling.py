@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..diffusion.denoiser import Denoiser, Prediction, add_noise, denoiser
+from ..diffusion.denoiser import Denoiser, LatentState, Prediction, add_noise, denoiser, held
 from ..diffusion.guidance import classifier_free
 from ..diffusion.samplers import euler
 from ..ltx.autoencoder import Autoencoder
@@ -34,13 +34,55 @@ class Networks:
     spatial: Upsampler | None = None
 
 
-def _guided(networks: Networks, prompts: list[str], shape: LatentShape, fps: float, scale: float) -> Denoiser:
+@dataclass(frozen=True)
+class Given:
+    """What is known of a batch of clips before they are made, as normalised latents.
+
+    Attributes:
+        beginning: `(B, C, t, H, W)`, their first latent frames.
+        pictures: `(B, C, L, H, W)`, frames of theirs encoded alone.
+        frames: the frame at which each picture stands.
+    """
+
+    beginning: Tensor
+    pictures: Tensor
+    frames: Sequence[float] = ()
+
+    def state(self, latents: Tensor) -> LatentState:
+        """Latents `(B, C, T, H, W)` at the first sigma, behind the pictures, with what is given held."""
+        length = self.beginning.shape[2]
+        clean = torch.cat((self.pictures, self.beginning, latents[:, :, length:]), dim=2)
+        mask = torch.ones((1, 1, clean.shape[2], 1, 1), device=latents.device)
+        mask[:, :, : self.pictures.shape[2] + length] = 0
+        return LatentState(torch.cat((self.pictures, latents), dim=2), clean, mask)
+
+
+def _sampled(
+    networks: Networks,
+    prompts: list[str],
+    latents: Tensor,
+    sigmas: Sequence[float],
+    scale: float,
+    fps: float,
+    given: Given | None,
+) -> Tensor:
+    """From latents `(B, C, T, H, W)` at the first sigma to clean ones."""
+    shape, compression = LatentShape(*latents.shape[1:]), networks.autoencoder.compression
+    leading = given.frames if given else ()
+
     def ask(texts: list[str]) -> Denoiser:
-        compression = networks.autoencoder.compression
-        network = bind(networks.transformer, networks.text, texts, shape, fps, compression)
+        network = bind(networks.transformer, networks.text, texts, shape, fps, compression, leading)
         return denoiser(network, Prediction.FLOW)
 
-    return classifier_free(ask(prompts), ask([""]), scale)
+    state = given.state(latents) if given else LatentState(latents)
+    guided = classifier_free(ask(prompts), ask([""]), scale)
+    made = euler(held(guided, state, sigmas), state.start(sigmas), sigmas)
+    return made[:, :, len(leading) :]
+
+
+def _noise(seeds: Sequence[int], shape: LatentShape) -> Tensor:
+    each = [torch.randn(shape.as_tuple(), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(each)
 
 
 @torch.no_grad()
@@ -53,13 +95,11 @@ def base_latents(
     *,
     guidance_scale: float,
     fps: float,
+    given: Given | None = None,
 ) -> Tensor:
     """Normalised latents `(B, C, T, H, W)` of the base stage."""
-    noise = torch.cat(
-        [torch.randn((1, *shape.as_tuple()), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    )
-    noise = noise.to(networks.autoencoder.latents_mean.device)
-    return euler(_guided(networks, prompts, shape, fps, guidance_scale), noise, sigmas)
+    noise = _noise(seeds, shape).to(networks.autoencoder.latents_mean.device)
+    return _sampled(networks, prompts, noise, sigmas, guidance_scale, fps, given)
 
 
 @torch.no_grad()
@@ -79,14 +119,12 @@ def refined(
     *,
     guidance_scale: float,
     fps: float,
+    given: Given | None = None,
 ) -> Tensor:
     """Latents noised to the first sigma and denoised again at their own size."""
-    shape = LatentShape(*latents.shape[1:])
-    noise = torch.cat(
-        [torch.randn((1, *shape.as_tuple()), generator=torch.Generator().manual_seed(seed + 1)) for seed in seeds]
-    )
+    noise = _noise([seed + 1 for seed in seeds], LatentShape(*latents.shape[1:]))
     start = add_noise(latents, noise.to(latents.device), sigmas[0])
-    return euler(_guided(networks, prompts, shape, fps, guidance_scale), start, sigmas)
+    return _sampled(networks, prompts, start, sigmas, guidance_scale, fps, given)
 
 
 @torch.no_grad()

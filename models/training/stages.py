@@ -25,6 +25,7 @@ from . import evaluation, latents
 from .autoencoder import AutoencoderTask, DecoderTask, measure_statistics
 from .base import BaseTask
 from .card import write_card
+from .conditions import Conditions
 from .configs import CONDITIONS, Recipe
 from .latents import LatentSet, Size
 from .loop import Task, train
@@ -154,22 +155,43 @@ class Workshop:
             large += list(whole)
             self.log(f"{len(small)} of {len(asked)} clips")
         figures = {"base stage": evaluation.rates(small, asked), "whole cascade": evaluation.rates(large, asked)}
-        write_card(weights.parent / "card.md", self.card, self.recipe, self.out, figures)
+        given = self._conditioned(networks, large)
+        write_card(weights.parent / "card.md", self.card, self.recipe, self.out, figures, given)
         self._sheet([evaluation.strip(clip) for clip in large[:24]], [each.prompt for each in asked[:24]])
 
-    def _clips(self, networks: Networks, asked: list[evaluation.Question]) -> Any:
+    def _conditioned(self, networks: Networks, free: list[torch.Tensor]) -> dict[str, dict[str, float]]:
+        """Figures of the whole cascade by what it is given, for half of the prompts; `free` are clips given nothing."""
         autoencoder = networks.autoencoder
-        pixels = PixelShape(self.recipe.frames, self.recipe.side, self.recipe.side)
-        shape: LatentShape = autoencoder.compression.latent(pixels, autoencoder.config.latent_channels)
-        return evaluation.clips(networks, self.card, shape, asked)
+        asked = evaluation.questions(self.recipe.judged // 2)
+        made = {"nothing": free[: len(asked)]}
+        for name, conditions in evaluation.CONDITIONED.items():
+            self.log(f"given {name}")
+            batches = self._clips(networks, asked, conditions)
+            made[name] = [clip for _, whole in batches for clip in whole]
+            strips = [evaluation.strip(clip) for clip in made[name][:24]]
+            self._sheet(strips, [each.prompt for each in asked[:24]], f"sheet, {name}")
+        made["everything: the true clip"] = evaluation.round_trip(autoencoder, self._shape("refine"), asked)
+        given = 2 * autoencoder.compression.time + 1
+        return {
+            name: evaluation.rates(each, asked)
+            | evaluation.closeness(autoencoder, each, asked)
+            | {"join": evaluation.join(each, given)}
+            for name, each in made.items()
+        }
 
-    def _sheet(self, strips: list[torch.Tensor], prompts: list[str]) -> None:
+    def _clips(self, networks: Networks, asked: list[evaluation.Question], conditions: Conditions | None = None) -> Any:
+        return evaluation.clips(networks, self.card, self._shape("base"), asked, conditions=conditions)
+
+    def _shape(self, name: str) -> LatentShape:
+        size = self._size(name)
+        return self.card.compression.latent(PixelShape(size.frames, size.side, size.side), self.card.latent_channels)
+
+    def _sheet(self, strips: list[torch.Tensor], prompts: list[str], name: str = "sheet") -> None:
         from PIL import Image
 
-        sheet = torch.cat(strips)
-        Image.fromarray(sheet.numpy()).save(self.out / "sheet.png")
-        (self.out / "sheet.txt").write_text("\n".join(prompts) + "\n", encoding="utf-8")
-        self.log(f"contact sheet: {self.out / 'sheet.png'}")
+        Image.fromarray(torch.cat(strips).numpy()).save(self.out / f"{name}.png")
+        (self.out / f"{name}.txt").write_text("\n".join(prompts) + "\n", encoding="utf-8")
+        self.log(f"contact sheet: {self.out / f'{name}.png'}")
 
     def _train(self, stage: str, task: Task) -> None:
         every = 60.0 if stage in ("text", "temporal", "spatial") else 300.0
