@@ -48,6 +48,7 @@ class Door:
 MAKE, LOOK = "Make a clip", "Look, check, manage"
 DOORS = (
     Door("t2v", "t2v", "Text to video.", MAKE),
+    Door("batch", "batch", "Every row of a prompt file, one clip each.", MAKE),
     Door("plan", "plan", "What a recipe would do: stages, sizes, frames, memory. Makes nothing.", LOOK),
     Door("info", "info", "Facts of a video, and the recipe it carries.", LOOK),
     Door("models", "models", "Named models, and what an unknown file or folder of weights is.", LOOK),

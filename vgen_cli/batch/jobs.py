@@ -1,0 +1,153 @@
+"""A prompt file and what holds for all its rows → jobs, each one clip: a recipe with its seed, and its place.
+
+Everything that is wrong is collected with its line, so that it is told at once. Knows no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from .. import quantities
+from ..errors import UsageError
+from ..media.destination import Destination
+from ..recipe import SEED_RANGE, Recipe
+from .formats import Fault
+from .manifest import Row, read_rows, recipe_of
+from .names import Namer, check_format, same
+
+MOST_CLIPS = 10_000  # of one row
+_SEEDS_BELOW = 2**32
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to make.
+
+    Attributes:
+        index: of its row, counted from 1 over the rows alone.
+        line: where the row begins in the file.
+        place: where the clip goes.
+    """
+
+    index: int
+    line: int
+    recipe: Recipe
+    place: Destination
+
+    @property
+    def key(self) -> str:
+        """What the job is known by from one run to the next: a hash of its recipe."""
+        return hashlib.sha256(self.recipe.to_json().encode()).hexdigest()[:16]
+
+
+@dataclass
+class Faults:
+    """What is wrong in a prompt file, by line; of several things at a line the first is told."""
+
+    path: Path
+    by_line: dict[int, str] = field(default_factory=dict)
+
+    def add(self, line: int, text: str) -> None:
+        """One more."""
+        self.by_line.setdefault(line, text)
+
+    def check(self) -> None:
+        """Raises UsageError where there are any; the message names the first lines, and how many more there are."""
+        lines = [f"line {line}: {self.by_line[line]}" for line in sorted(self.by_line)]
+        if len(lines) == 1:
+            raise UsageError(f"{self.path}, {lines[0]}")
+        if lines:
+            more = [f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+            head = f"{self.path} has {len(lines)} faulty rows, and nothing was started"
+            raise UsageError("\n  ".join([head, *lines[:_LISTED], *more]))
+
+
+def read_jobs(path: Path, defaults: Mapping[str, Any], namer: Namer, faults: Faults) -> list[Job]:
+    """The clips of a prompt file in the order of its rows.
+
+    Args:
+        defaults: as from `manifest.normal`, for what a row does not say.
+        faults: takes what is wrong with single rows; these have no jobs.
+
+    Raises:
+        UsageError: the file itself cannot be read, or holds no row.
+    """
+    jobs: list[Job] = []
+    seen: Counter[str] = Counter()
+    index = 0
+    for row in read_rows(path):
+        index += 1
+        if isinstance(row, Fault):
+            faults.add(row.line, row.text)
+            continue
+        try:
+            jobs += _jobs(row, index, defaults, namer, seen)
+        except UsageError as fault:
+            faults.add(row.line, str(fault))
+    if not index:
+        raise UsageError(f"{path} has no rows; write a prompt a line")
+    _check_places(jobs, faults)
+    return jobs
+
+
+def _jobs(row: Row, index: int, defaults: Mapping[str, Any], namer: Namer, seen: Counter[str]) -> Iterable[Job]:
+    recipe = recipe_of(row.values, defaults)
+    seeds = _seeds(row.values, defaults, recipe, seen)
+    name, format = row.values.get("output"), row.values.get("format", defaults.get("format"))
+    for seed in seeds:
+        each = replace(recipe, seed=seed)
+        place = namer.place(
+            each,
+            index,
+            row.line,
+            name=None if name is None else str(name),
+            format=None if format is None else check_format(format),
+            several=len(seeds) > 1,
+        )
+        yield Job(index, row.line, each, place)
+
+
+def _seeds(values: Mapping[str, Any], defaults: Mapping[str, Any], recipe: Recipe, seen: Counter[str]) -> list[int]:
+    """The seeds of a row's clips.
+
+    Where none is said, the first is a hash of what is to be shown and of how many rows before show the same: it is
+    the same in the next run, and no other row's coming or going changes it.
+    """
+    subject = "\n".join([recipe.prompt, *(PurePath(path).name for path in recipe.files)])
+    seen[subject] += 1
+    given = values.get("seed", defaults.get("seed"))
+    said = [quantities.whole(seed, *SEED_RANGE, "a seed") for seed in given or []]
+    if len(set(said)) < len(said):
+        raise UsageError("a seed is given twice, which makes the same clip twice; give other seeds")
+    wanted = values.get("num_clips", None if len(said) > 1 and "seed" in values else defaults.get("num_clips"))
+    count = 1 if wanted is None else quantities.whole(wanted, 1, MOST_CLIPS, "clips")
+    if len(said) > 1:
+        if count > 1:
+            raise UsageError("several seeds and num_clips exclude each other; give one of them")
+        return said
+    digest = hashlib.sha256(f"{subject}\n{seen[subject]}".encode()).digest()
+    start = said[0] if said else int.from_bytes(digest[:8], "big") % _SEEDS_BELOW
+    if start + count - 1 > SEED_RANGE[1]:
+        raise UsageError(f"seed {start} leaves no room for {count} successive seeds; give a smaller one")
+    return list(range(start, start + count))
+
+
+def _check_places(jobs: list[Job], faults: Faults) -> None:
+    for earlier, later in same(job.place for job in jobs):
+        first, second = jobs[earlier], jobs[later]
+        at = f"line {first.line}" if first.line != second.line else "another clip of this row"
+        faults.add(
+            second.line,
+            f"{second.place} is the place of {at} too; put {{index}} and {{seed}} into --name-template, or name it",
+        )
+
+
+def shard(jobs: Iterable[Job], number: int, of: int) -> list[Job]:
+    """The jobs of every `of`-th row, beginning with row `number`, counted from 1; all clips of a row stay together."""
+    return [job for job in jobs if (job.index - number) % of == 0]

@@ -1,0 +1,91 @@
+"""Jobs → plans and located weights: everything about a clip that can be known before a weight is opened.
+
+Each model is located once, and rows that differ in prompt and seed alone are planned once. Knows no prompt file.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..media.encode import encoder_of
+from ..media.spec import EncodeSpec, check_encoding
+from ..recipe import Recipe
+from .jobs import Job
+
+if TYPE_CHECKING:
+    from models.checkpoint import Located
+
+    from ..plan import Plan
+
+Home = tuple[object, ...]
+"""What clips must have in common to be made with the same loaded weights on the same machine."""
+
+
+def home(recipe: Recipe) -> Home:
+    """Which weights a recipe wants, where and how."""
+    weights = (recipe.model, recipe.text_encoder, recipe.vae)
+    return (*weights, recipe.device, recipe.dtype, recipe.offload, recipe.max_vram, recipe.compile)
+
+
+class Planner:
+    """The plans of a batch."""
+
+    def __init__(self) -> None:
+        self._located = functools.cache(_locate)
+        self._checked: dict[tuple[Recipe, str], Plan] = {}
+        self._largest: dict[Home, Plan] = {}
+
+    def plan(self, job: Job) -> tuple[Plan, Located]:
+        """The plan of a job, and where the weights are.
+
+        Raises:
+            UsageError, ModelError: it cannot be made.
+        """
+        from ..plan import make_plan
+        from ..sources import look
+
+        recipe = job.recipe
+        found = self._located(recipe.model, recipe.text_encoder, recipe.vae)
+        return make_plan(recipe, found.card, job.place.container, look(recipe)), found
+
+    def check(self, job: Job) -> Plan:
+        """The plan of a job but for its prompt and seed, checked against the encoder's table.
+
+        Raises:
+            UsageError, ModelError: it cannot be made.
+        """
+        recipe = job.recipe
+        alike = replace(recipe, prompt=recipe.prompt and "-", negative_prompt=None, seed=0), job.place.container
+        if alike not in self._checked:
+            plan, _ = self.plan(job)
+            check_encoding(plan.output.spec(), plan.output.container)
+            self._checked[alike] = plan
+            known = self._largest.get(home(recipe))
+            if not plan.on_frames and (known is None or known.memory_bytes < plan.memory_bytes):
+                self._largest[home(recipe)] = plan
+        return self._checked[alike]
+
+    def largest(self, recipe: Recipe) -> Plan:
+        """Of all checked plans that share weights and machine with a recipe, the one that needs the most memory."""
+        return self._largest[home(recipe)]
+
+    def check_encoders(self) -> None:
+        """Whether ffmpeg can encode all that was checked.
+
+        Raises:
+            MediaError: it is missing, or lacks an encoder.
+        """
+        specs: dict[str, EncodeSpec] = {}
+        for plan in self._checked.values():
+            spec = plan.output.spec()
+            specs.setdefault(spec.codec, spec)
+        for spec in specs.values():
+            encoder_of(spec)
+
+
+def _locate(model: str, text_encoder: str | None, vae: str | None) -> Located:
+    from models.checkpoint import locate
+
+    return locate(model, text_encoder=text_encoder, vae=vae)

@@ -1,0 +1,250 @@
+"""`vgen batch`: every row of a prompt file, one clip each. Knows its options and what a person is told.
+
+Reading the file, checking, naming and making stand in `vgen_cli/batch/`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from models.errors import ModelError
+
+from ..batch.engines import Engine
+from ..batch.engines.local import Local
+from ..batch.jobs import Faults, Job, read_jobs, shard
+from ..batch.manifest import normal
+from ..batch.names import FORMATS, TEMPLATE, Namer, check_format, check_out_dir
+from ..batch.planner import Planner
+from ..batch.report import DONE, FAILED, Report, record
+from ..batch.telling import Telling
+from ..errors import RunError, UsageError
+from ..media.destination import check_destination
+from ..options import (
+    EncodingOptions,
+    MachineOptions,
+    Metadata,
+    ModelOptions,
+    Overwrite,
+    SamplingOptions,
+    ShellOptions,
+    SizeOptions,
+    Switch,
+    Text,
+)
+from ..quantities import human_rate, quoted
+from ..recipe import Recipe
+from .machine import check_device, check_folder
+from .making import FACTS
+from .naming import slug
+from .showing import columns, say, say_json
+
+EXAMPLES = (
+    ("vgen batch prompts.txt", "every line, into the folder prompts/"),
+    ("vgen batch prompts.txt --dry-run", "what it would make"),
+    ("vgen batch rows.csv --out-dir clips --size 256x256 --steps 30", "what a row does not say"),
+    ('vgen batch rows.yaml --name-template "{slug}-{width}x{height}-{seed}" --format webm', "names and kind of file"),
+    ("vgen batch rows.jsonl --shard 2/4 --json", "the second quarter, facts as JSON"),
+)
+
+_LISTED = 10
+
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="A prompt file: .txt (a prompt a line), .csv, .jsonl or .yaml.")
+]
+_batch = partial(typer.Option, rich_help_panel="Batch", show_default=False)
+OutDir = Annotated[
+    Text, _batch("--out-dir", metavar="DIR", help="Where the clips go. Default: a folder named after the file.")
+]
+NameTemplate = Annotated[
+    Text,
+    _batch(
+        "--name-template",
+        metavar="TEXT",
+        help=f"How they are called: index, line, slug, seed, or any key of a row. Default: {TEMPLATE}.",
+    ),
+]
+Format = Annotated[Text, _batch("--format", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: mp4.")]
+KeepGoing = Annotated[
+    Switch, _batch("--keep-going/--fail-fast", help="Whether a clip that fails leaves the others be. Default: yes.")
+]
+Shard = Annotated[Text, _batch("--shard", metavar="I/N", help="The I-th of N equal parts of the rows.")]
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What holds for the batch as a whole."""
+
+    out_dir: OutDir = None
+    name_template: NameTemplate = None
+    format: Format = None
+    keep_going: KeepGoing = None
+    shard: Shard = None
+    overwrite: Overwrite = None
+    metadata: Metadata = None
+
+
+@dataclass(frozen=True)
+class RowOptions:
+    """What holds for every row that does not say it itself."""
+
+    model: ModelOptions
+    size: SizeOptions
+    sampling: SamplingOptions
+    encoding: EncodingOptions
+    machine: MachineOptions
+
+    def values(self) -> dict[str, Any]:
+        """As a row would say them.
+
+        Raises:
+            UsageError: a value that no recipe can have.
+        """
+        said = {name: value for group in asdict(self).values() for name, value in group.items() if value != []}
+        values = normal(said)
+        Recipe.create(command="t2v", prompt="-", **{k: v for k, v in values.items() if k not in ("seed", "num_clips")})
+        return values
+
+
+def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOptions) -> None:
+    """Every row of a prompt file, one clip each, with the weights loaded once.
+
+    A line of a .txt file is a prompt, with options after it where wanted: a red circle --w 256 --h 256 --f 17 --d
+    SEED --s STEPS --g GUIDANCE --n NEGATIVE --i IMAGE, or the long names of t2v and i2v. A .csv file has a header, a
+    .jsonl file an object a line, a .yaml file a list; their keys are prompt, width, height, num_frames, seed and so
+    on. A row with an image is i2v, one with a video is v2v; command says it outright, output names the file. The
+    options here hold for every row that does not say it itself.
+
+    All rows are checked before the first clip is made. A row without a seed gets one from its prompt, the same in
+    every run, and a clip that is there already is skipped: the same command again makes what is missing. The paths
+    of images and videos are looked for beside the file first, then from the current folder. DIR/report.jsonl has a
+    line for every clip.
+    """
+    check_folder()
+    path = Path(file)
+    part, parts = _shard(asked.shard)
+    folder = Path(asked.out_dir) if asked.out_dir else Path(path.stem)
+    defaults = {**rows.values(), **({"format": check_format(asked.format)} if asked.format else {})}
+    namer = Namer(folder, _slug, asked.name_template or TEMPLATE)
+    faults, planner = Faults(path), Planner()
+    jobs = read_jobs(path, defaults, namer, faults)
+    for job in jobs:
+        _check(job, planner, faults)
+    jobs = shard(jobs, part, parts)
+    there = {job.place.path for job in jobs if _is_there(job, faults) and not asked.overwrite}
+    faults.check()
+    check_out_dir(folder)
+    if shell.dry_run:
+        _show(jobs, planner, there, json_lines=bool(shell.json))
+        return
+    planner.check_encoders()
+    waiting = [job for job in jobs if job.place.path not in there]
+    _make_folders(folder, waiting)
+    name = "report.jsonl" if parts == 1 else f"report-{part}-of-{parts}.jsonl"
+    telling = Telling(len(waiting), len(there), quiet=bool(shell.quiet), verbose=bool(shell.verbose))
+    engine = Local(planner, telling.clip, overwrite=bool(asked.overwrite), metadata=asked.metadata is not False)
+    try:
+        with Report(folder / name, (job for job in jobs if job.place.path in there)) as report:
+            failed = _run(engine, waiting, report, telling, shell, keep_going=asked.keep_going is not False)
+    finally:
+        telling.end()
+    if failed:
+        raise RunError(_failure(failed, len(waiting), folder / name))
+
+
+def _run(
+    engine: Engine, jobs: list[Job], report: Report, telling: Telling, shell: ShellOptions, *, keep_going: bool
+) -> list[int]:
+    """Makes the clips; the lines of the rows that failed."""
+    failed = []
+    for result in engine.run(jobs):
+        job = result.job
+        status = FAILED if result.error else DONE
+        report.add(record(job, status, round(result.seconds, 3), result.facts, result.error))
+        telling.count(result)
+        if result.error:
+            failed.append(job.line)
+            if shell.debug:
+                telling.say(result.trace)
+            if not keep_going:
+                break
+        elif shell.json:
+            known = {"path": str(job.place), "seed": job.recipe.seed, "recipe": job.recipe.to_dict()}
+            say_json({**dict.fromkeys(FACTS), **known, **result.facts, "line": job.line, "status": status})
+        else:
+            say(str(job.place))
+    return failed
+
+
+def _failure(failed: list[int], of: int, report: Path) -> str:
+    lines = list(dict.fromkeys(failed))
+    listed = ", ".join(map(str, lines[:_LISTED])) + (" …" if len(lines) > _LISTED else "")
+    return (
+        f"{len(failed)} of {of} clips failed, at line{'s' if len(lines) > 1 else ''} {listed}; {report} says why, "
+        "and the same command again makes what is missing"
+    )
+
+
+def _slug(recipe: Recipe) -> str:
+    return slug(recipe.prompt or " ".join(Path(path).stem for path in recipe.files[:1]))
+
+
+def _shard(given: str | None) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", given or "1/1")
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard: {quoted(given)} is no part; give I/N with I from 1 to N, such as 2/4")
+    return int(match[1]), int(match[2])
+
+
+def _check(job: Job, planner: Planner, faults: Faults) -> None:
+    try:
+        check_device(job.recipe.device)
+        planner.check(job)
+    except (UsageError, ModelError) as fault:
+        faults.add(job.line, str(fault))
+
+
+def _is_there(job: Job, faults: Faults) -> bool:
+    """Whether the clip was made before; what is in its place and is no clip is a fault."""
+    path = job.place.path
+    if not os.path.lexists(path):
+        return False
+    try:
+        check_destination(job.place, overwrite=True)
+    except UsageError as fault:
+        faults.add(job.line, str(fault))
+    return not job.place.is_folder or (path.is_dir() and any(path.iterdir()))
+
+
+def _make_folders(folder: Path, jobs: list[Job]) -> None:
+    for each in dict.fromkeys([folder, *(job.place.path.parent for job in jobs)]):
+        try:
+            each.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise UsageError(f"the folder {each} cannot be made: {fault.strerror}; choose another --out-dir") from None
+
+
+def _show(jobs: list[Job], planner: Planner, there: set[Path], *, json_lines: bool) -> None:
+    """What would be made: a table with totals, or a JSON line a clip."""
+    table: list[tuple[object, ...]] = [("line", "command", "size", "frames", "fps", "file", "")]
+    seconds = Fraction(0)
+    for job in jobs:
+        is_there = job.place.path in there
+        if json_lines:
+            plan, _ = planner.plan(job)
+            say_json({"line": job.line, "path": str(job.place), "there": is_there, **plan.to_dict()})
+            continue
+        output = planner.check(job).output
+        seconds += output.num_frames / output.fps
+        size = f"{output.width}x{output.height}"
+        remark = "there already" if is_there else ""
+        table.append((job.line, job.recipe.command, size, output.num_frames, human_rate(output.fps), job.place, remark))
+    if not json_lines:
+        say(f"{columns(table)}\n\n{len(jobs)} clips, {float(seconds):.4g} s in all; {len(there)} there already")
