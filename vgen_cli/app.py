@@ -48,6 +48,11 @@ class Door:
 MAKE, LOOK = "Make a clip", "Look, check, manage"
 DOORS = (
     Door("t2v", "t2v", "Text to video.", MAKE),
+    Door("i2v", "i2v", "Image to video: a still comes to life.", MAKE),
+    Door("v2v", "v2v", "Video to video: a clip made again by a prompt.", MAKE),
+    Door("extend", "extend", "Continue a video.", MAKE),
+    Door("interpolate", "interpolate", "More frames, of a video or between pictures.", MAKE),
+    Door("upscale", "upscale", "More pixels, of a video or a picture.", MAKE),
     Door("batch", "batch", "Every row of a prompt file, one clip each.", MAKE),
     Door("plan", "plan", "What a recipe would do: stages, sizes, frames, memory. Makes nothing.", LOOK),
     Door("info", "info", "Facts of a video, and the recipe it carries.", LOOK),

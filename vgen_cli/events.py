@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage begins: its name (`encode prompt`, `base`, `decode and write`, …), its steps (0: unknown), a remark."""
+    """A stage begins: its name (`encode prompt`, `base`, `decode`, `write`, …), its steps (0: unknown), a remark."""
 
     stage: str
     steps: int = 0

@@ -46,6 +46,56 @@ Prompt = Annotated[
     typer.Argument(metavar="PROMPT", help="What to show; - reads it from standard input, @FILE from a file."),
 ]
 
+Image = Annotated[Text, typer.Argument(metavar="IMAGE", help="The picture that the clip begins with.")]
+Video = Annotated[Text, typer.Argument(metavar="VIDEO", help="A video, a GIF, or a folder of frames.")]
+
+_entering = partial(_option, "What enters")
+PromptOption = Annotated[
+    Text,
+    _entering(
+        "--prompt -p", "What it shows, for the model; - and @FILE as for PROMPT. Default: as in the file.", "TEXT"
+    ),
+]
+LastImage = Annotated[Text, _entering("--last-image", "The picture that the clip ends with.", "FILE")]
+ImageAt = Annotated[
+    Texts,
+    _entering(
+        "--image-at",
+        "A picture at a frame, -1 the last one; repeatable. A strength of 1 holds it, 0 ignores it. Default: 1.",
+        "FRAME:FILE[:STRENGTH]",
+    ),
+]
+Strength = Annotated[
+    Text,
+    _entering("--strength", "How much is made anew: 0 gives the video back, 1 ignores it. Default: 0.6.", "0..1"),
+]
+Fit = Annotated[
+    Text,
+    _entering(
+        "--fit",
+        "How a picture or a clip is brought to the size: cover crops it, contain puts bars round it, stretch bends it. "
+        "Default: cover.",
+        "HOW",
+        autocompletion=_complete(*recipe.FITS),
+    ),
+]
+Background = Annotated[
+    Text, _entering("--background", "Colour behind transparent pixels and of bars. Default: black.", "COLOUR")
+]
+Audio = Annotated[Switch, _entering("--audio/--no-audio", "Keep the sound of the video. Default: yes.")]
+Factor = Annotated[Text, _entering("--factor", "So many times as many frames. Default: 2.", "N")]
+Scale = Annotated[Text, _entering("--scale", "So many times as wide and as high. Default: 2.", "N")]
+Method = Annotated[
+    Text,
+    _entering(
+        "--method",
+        "latent: the model's own stage. interpolate: flow; upscale: lanczos. Default: latent for a file that the "
+        "model made.",
+        "NAME",
+        autocompletion=_complete("latent", "flow", "lanczos"),
+    ),
+]
+
 _model = partial(_option, "Model")
 Model = Annotated[
     Text,
@@ -189,6 +239,14 @@ Json = Annotated[Switch, _shell("--json", "Print JSON, one object a line.")]
 Quiet = Annotated[Switch, _shell("--quiet -q", "No progress and no notes; errors only.")]
 Verbose = Annotated[Switch, _shell("--verbose -v", "Say more about every stage.")]
 Debug = Annotated[Switch, _shell("--debug", "Show the traceback of an error.")]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How pictures and clips are brought to a size."""
+
+    fit: Fit = None
+    background: Background = None
 
 
 @dataclass(frozen=True)

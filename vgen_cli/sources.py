@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
@@ -22,7 +23,7 @@ class Sources:
     """Facts of what enters.
 
     Attributes:
-        video: of the clip, None where none enters.
+        video: of the clip, or of a picture to enlarge as a clip of one frame; None where neither enters.
         pictures: of every picture, by its path.
         recipe: the metadata that the clip carries, empty where it carries none.
     """
@@ -38,12 +39,17 @@ def look(recipe: Recipe) -> Sources:
     Raises:
         UsageError: a file that is missing, empty, damaged, or of the wrong kind; the message names it.
     """
+    if not recipe.files:
+        return Sources()
     from .media.picture import is_picture, picture_facts
 
+    from .media.metadata import read_recipe
+
+    if recipe.command == "upscale" and recipe.image is not None:
+        return Sources(_still(recipe.image), recipe=read_recipe(recipe.image) or {})
     video, pictures = recipe.video, [path for path in recipe.files if path != recipe.video]
     if video is None:
         return Sources(pictures={path: picture_facts(path) for path in pictures})
-    from .media.metadata import read_recipe
     from .media.probe import probe
 
     facts = probe(video)

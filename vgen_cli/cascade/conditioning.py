@@ -1,15 +1,26 @@
-"""What the denoiser is conditioned on: a prompt becomes text features. Knows no stage and no sampler."""
+"""What the denoiser is conditioned on: a prompt becomes text features, frames become held latents.
+
+Knows no stage's order and no sampler.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from models.catalog import ModelCard
+from models.diffusion.denoiser import LatentState
+from models.layers.tiling import Tiling
 from models.text.t5 import TextEncoder
 
+from ..plan import StagePlan
 from ..recipe import Recipe
+from .frames import Frames, to_tensor
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,95 @@ class Conditioning:
 
     positive: Text
     negative: Text | None
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """Frames that a window shows: a picture at any frame of it, or a clip at its beginning.
+
+    Attributes:
+        frames: `(t, H, W, 3)` uint8 in the size of the made clip, at its rate.
+        at: the frame of the window, at the made clip's rate, where they stand; 0 for more than one frame.
+        strength: 1 holds them as they are, 0 ignores them.
+    """
+
+    frames: Frames
+    at: int = 0
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """The guides of one stage as latents.
+
+    Attributes:
+        placed: `(latents (1, C, t, h, w), strength)` written over the first latent frames of the clip.
+        leading: `(latents (1, C, 1, h, w), strength)` put before the clip.
+        frames: for each of `leading`, the frame of the stage's clip at which it stands.
+    """
+
+    placed: Sequence[tuple[Tensor, float]] = ()
+    leading: Sequence[tuple[Tensor, float]] = ()
+    frames: tuple[float, ...] = ()
+
+    def conditions(self, state: LatentState, noise: Tensor) -> LatentState:
+        """A state with the guides as its clean latents and their places in its mask.
+
+        Args:
+            state: latents `(1, C, T, h, w)` without conditions.
+            noise: `(1, C, N, h, w)` for the N leading frames.
+
+        Returns:
+            Latents `(1, C, N + T, h, w)`; the state itself where there are no guides.
+        """
+        if not self.placed and not self.leading:
+            return state
+        count = len(self.leading)
+        latents = torch.cat((noise, state.latents), 2) if count else state.latents
+        clean, mask = torch.zeros_like(latents), torch.ones_like(latents[:, :1])
+        for index, (picture, strength) in enumerate(self.leading):
+            clean[:, :, index : index + 1] = picture
+            mask[:, :, index] = 1 - strength
+        for frames, strength in self.placed:
+            until = count + frames.shape[2]
+            clean[:, :, count:until], mask[:, :, count:until] = frames, 1 - strength
+        return replace(state, latents=latents, clean=clean, mask=mask)
+
+
+@dataclass
+class Guides:
+    """The guides of one window, encoded for every stage when it asks."""
+
+    guides: Sequence[Guide] = ()
+    made_fps: Fraction = Fraction(1)
+    _encoded: dict[Any, Held] = field(default_factory=dict)
+
+    def held(self, plan: StagePlan, autoencoder: Any, tiling: Tiling | None) -> Held:
+        """The guides at a stage's size and rate; the autoencoder must be where it computes."""
+        key = plan.pixels, plan.fps
+        if self.guides and key not in self._encoded:
+            step = self.made_fps / plan.fps
+            placed, leading, frames = [], [], []
+            for guide in self.guides:
+                picked = guide.frames[:: max(1, round(step))]
+                latents = encode(picked, plan, autoencoder, tiling)
+                if guide.at == 0:
+                    placed.append((latents, guide.strength))
+                else:
+                    leading.append((latents, guide.strength))
+                    frames.append(float(guide.at / step))
+            self._encoded[key] = Held(placed, leading, tuple(frames))
+        return self._encoded.get(key, Held())
+
+
+def encode(frames: Frames, plan: StagePlan, autoencoder: Any, tiling: Tiling | None) -> Tensor:
+    """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size, the mode's."""
+    from ..media.fit import fitted  # LAZY
+
+    sized = fitted(frames, plan.pixels.width, plan.pixels.height, "stretch")
+    device = autoencoder.latents_mean.device
+    latents: Tensor = autoencoder.normalise(autoencoder.encode(to_tensor(sized).to(device), tiling).mode())
+    return latents.float()
 
 
 def encode_prompts(encoder: TextEncoder, recipe: Recipe, card: ModelCard, *, guided: bool) -> Conditioning:

@@ -1,6 +1,6 @@
-"""From the pieces that the decoder makes to the frames of the file: bytes, cropped, at the file's rate.
+"""From the pieces that the decoder makes to the frames of the file: bytes, cropped, at the file's rate, joined.
 
-A stream in, a stream out; at most two frames are kept. Knows no model and no encoder.
+A stream in, a stream out; only the few frames that are still needed are kept. Knows no model and no encoder.
 """
 
 from __future__ import annotations
@@ -23,11 +23,92 @@ def to_bytes(pieces: Iterable[Tensor]) -> Iterator[Frames]:
         yield np.ascontiguousarray(levels.permute(1, 2, 3, 0).cpu().numpy())
 
 
+def to_tensor(frames: Frames) -> Tensor:
+    """`(t, H, W, 3)` uint8 → `(1, 3, t, H, W)` float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+
+
 def cropped(pieces: Iterable[Frames], height: int, width: int) -> Iterator[Frames]:
     """The middle `height` x `width` of every frame."""
     for piece in pieces:
         top, left = (piece.shape[1] - height) // 2, (piece.shape[2] - width) // 2
         yield np.ascontiguousarray(piece[:, top : top + height, left : left + width])
+
+
+def padded(frames: Frames, height: int, width: int) -> Frames:
+    """Frames in the middle of a larger size, their borders repeated outwards."""
+    down, across = height - frames.shape[1], width - frames.shape[2]
+    if not down and not across:
+        return frames
+    rows, columns = (down // 2, down - down // 2), (across // 2, across - across // 2)
+    return np.pad(frames, ((0, 0), rows, columns, (0, 0)), mode="edge")
+
+
+def windows(pieces: Iterable[Frames], length: int, overlap: int, count: int) -> Iterator[Frames]:
+    """A stream cut into `count` windows of `length` frames that share `overlap` frames with the one before.
+
+    The last frame is repeated where the stream ends too soon.
+    """
+    waiting = iter(pieces)
+    held: Frames | None = None
+    for _ in range(count):
+        parts = [] if held is None else [held]
+        missing = length - sum(map(len, parts))
+        while missing > 0 and (piece := next(waiting, None)) is not None:
+            parts.append(piece)
+            missing -= len(piece)
+        whole = np.concatenate(parts)
+        if missing > 0:
+            whole = np.concatenate((whole, np.repeat(whole[-1:], missing, axis=0)))
+        yield whole[:length]
+        held = whole[length - overlap :]
+
+
+def joined(clips: Iterable[Iterable[Frames]], overlap: int) -> Iterator[Frames]:
+    """Clips one after another, the last `overlap` frames of each cross-faded into the first of the next."""
+    tail: Frames | None = None
+    for clip in clips:
+        kept = Tail(overlap)
+        index = 0
+        for piece in clip:
+            if tail is not None and index < overlap:
+                piece = _faded(tail, piece, index, overlap)
+            index += len(piece)
+            yield from kept.passed(piece)
+        tail = kept.frames
+    if tail is not None and len(tail):
+        yield tail
+
+
+class Tail:
+    """Holds back the last `count` frames of a stream."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.frames: Frames | None = None
+
+    def passed(self, piece: Frames) -> Iterator[Frames]:
+        """What comes out when a piece goes in."""
+        whole = piece if self.frames is None else np.concatenate((self.frames, piece))
+        ready = len(whole) - self.count
+        self.frames = whole[max(0, ready) :].copy()
+        if ready > 0:
+            yield whole[:ready]
+
+    def noted(self, pieces: Iterable[Frames]) -> Iterator[Frames]:
+        """The stream as it is; its last frames are in `frames` once it has ended."""
+        for piece in pieces:
+            for _ in self.passed(piece):
+                pass
+            yield piece
+
+
+def _faded(before: Frames, piece: Frames, index: int, overlap: int) -> Frames:
+    """A piece that begins at `index` of an overlap, with what was there `before` mixed in, less from frame to frame."""
+    count = min(len(piece), overlap - index)
+    share = (np.arange(index + 1, index + count + 1, dtype=np.float32) / (overlap + 1))[:, None, None, None]
+    mixed = before[index : index + count] * (1 - share) + piece[:count] * share
+    return np.concatenate((np.round(mixed).astype(np.uint8), piece[count:]))
 
 
 def at_rate(pieces: Iterable[Frames], made: Fraction, wanted: Fraction) -> Iterator[Frames]:

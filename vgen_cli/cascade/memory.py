@@ -126,9 +126,9 @@ def _streamed(leaf: nn.Module, device: torch.device) -> Iterator[None]:
         leave()
 
 
-def peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device | None) -> int:
     """The most memory used so far: on the GPU where the run is there, else by this process; 0 where unknown."""
-    if device.type == "cuda":
+    if device is not None and device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     try:
         import resource

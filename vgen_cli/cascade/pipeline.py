@@ -1,50 +1,40 @@
-"""The story: encode the prompt, fold over the plan's stages, decode, write. Knows no stage's inside."""
+"""The story: a prompt encoded, each window folded over the plan's stages, decoded, joined, brought to the file.
+
+Knows no stage's inside.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+import itertools
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.checkpoint.build import check, load, load_text_encoder
 from models.layers.tiling import Tiling
 
-from .. import __version__, estimate
-from ..errors import UsageError
-from ..events import ClipFinished, FramesWritten, Listener, Note, StageFinished, StageStarted, StepDone
+from .. import __version__
+from ..events import ClipFinished, FramesWritten, Listener, Note, StageStarted, StepDone, ignore
+from ..media.audio import Audio
 from ..media.destination import Destination
 from ..media.writer import WrittenClip, write_clip
 from ..plan import Plan, StagePlan
-from . import device, frames, memory, stages
-from .conditioning import encode_prompts
-from .memory import Residency
+from . import entering, frames, stages
+from .clock import Clock
+from .conditioning import Guide, Guides, encode_prompts
+from .frames import Frames, Tail
+from .session import Session, open_session
 
 if TYPE_CHECKING:
     from models.checkpoint import Located
 
+__all__ = ["Session", "made", "open_session", "render"]
+
 TILED_PIXELS = 1024 * 1024
-"""Frames larger than this are decoded in tiles where nothing else is asked."""
-
-
-class Clock:
-    """Seconds by stage, and the events that go with them."""
-
-    def __init__(self, listener: Listener, machine: device.Machine) -> None:
-        self.listener, self.machine = listener, machine
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str, steps: int = 0, detail: str = "") -> Iterator[None]:
-        """Time a block and tell about its beginning and its end."""
-        self.listener(StageStarted(name, steps, detail))
-        started = time.perf_counter()
-        yield
-        took = time.perf_counter() - started
-        self.seconds[name] = self.seconds.get(name, 0.0) + took
-        self.listener(StageFinished(name, took, memory.peak_bytes(self.machine.device)))
+"""Frames larger than this go through the autoencoder in tiles where nothing else is asked."""
 
 
 @torch.inference_mode()
@@ -76,70 +66,108 @@ def render(
         UsageError: a device or number type that is not here.
         ModelError, VgenError: a weight file, the run or the writing failed; nothing is left at the final path.
     """
-    recipe, card = plan.recipe, located.card.compat(plan.recipe.compat)
-    card = card.preset(recipe.preset) if recipe.preset else card
-    machine, residency = session or open_session(plan, located, listener)
-    clock = Clock(listener, machine)
-    guided = any(stage.guided for stage in plan.stages)
-    with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
-        conditioning = encode_prompts(encoder, recipe, card, guided=guided)
-    generator = torch.Generator().manual_seed(recipe.seed or 0)
-
-    def on_step(stage: str, step: int, steps: int) -> None:
-        listener(StepDone(stage, step, steps))
-
-    context = stages.Context(card, conditioning, machine, residency, generator, on_step)
-    *making, decoding = plan.stages
-    state = stages.start(making[0], context)
-    for stage in making:
-        with clock.stage(stage.kind, stage.steps, str(stage.pixels)):
-            state = stages.STAGES[stage.kind](state, stage, context)
-    decoded = stages.decode(state, decoding, context, _tiling(recipe.vae_tiling, decoding))
-    with clock.stage("decode and write", detail=str(output)), closing(decoded) as pieces:
-        clip = _write(plan, frames.to_bytes(pieces), output, listener, overwrite=overwrite, metadata=metadata)
-    for warning in clip.warnings:
+    clock = Clock(listener, folded=plan.windows.count > 1)
+    with closing(_frames(plan, located, clock, session)) as pieces:
+        clip = itertools.chain(list(itertools.islice(pieces, 1)), pieces)  # what fails early fails before ffmpeg starts
+        with clock.stage("write", detail=str(output)):
+            written = _write(plan, clip, output, listener, overwrite=overwrite, metadata=metadata)
+    clock.close()
+    for warning in written.warnings:
         listener(Note(warning))
-    facts = _facts(plan, clip, clock)
+    facts = _facts(plan, written, clock)
     listener(ClipFinished(facts["path"], facts))
     return facts
 
 
-class Session(NamedTuple):
-    """Where clips of one model are made, and the parts loaded there so far."""
+@torch.inference_mode()
+def made(
+    plan: Plan, located: Located, listener: Listener = ignore, session: Session | None = None
+) -> Generator[Frames, None, None]:
+    """The frames of a plan's file as a stream, without the file; raises as `render` does.
 
-    machine: device.Machine
-    residency: Residency
-
-
-def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
-    """A machine and a residency policy for a plan, said aloud; parts are loaded when they are first needed.
-
-    Raises:
-        UsageError: a device or number type that is not here, or layers that would have to come and go compiled.
-        ModelError: a part whose tensors are not those of its network; found before any weight is read.
+    Yields:
+        `(t, H, W, 3)` uint8 RGB, in all `plan.output.num_frames` frames.
     """
-    recipe = plan.recipe
-    machine = device.choose(recipe, located.card)
-    check(located.parts)
-    planned = [(stage.kind, stage.memory_bytes) for stage in plan.stages]
-    size = estimate.bytes_each(located.card, recipe.dtype)
-    together, in_turn = (
-        estimate.whole(located.card, planned, offload=offload, size=size) for offload in ("none", "model")
+    clock = Clock(listener, folded=plan.windows.count > 1)
+    yield from _frames(plan, located, clock, session)
+    clock.close()
+
+
+def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Generator[Frames, None, None]:
+    """The frames of the file: the made clip cropped, at the file's rate, behind the clip that it continues."""
+    wanted, last, footage = plan.output, plan.stages[-1], plan.footage
+    if plan.on_frames:
+        clip = clock.timed(last.kind, entering.on_frames(plan))
+    else:
+        clip = _cascade(plan, located, clock, session)
+    height, width = wanted.height, wanted.width
+    if wanted.resize and footage is not None:
+        scale = last.pixels.width // footage.pixels.width
+        height, width = footage.height * scale, footage.width * scale
+    if (last.pixels.height, last.pixels.width) != (height, width):
+        clip = frames.cropped(clip, height, width)
+    if wanted.resize:
+        from .enlarge import enlarged  # LAZY
+
+        clip = enlarged(clip, wanted.height, wanted.width)
+    if wanted.resample:
+        clip = frames.at_rate(clip, plan.made_fps, wanted.fps)
+    if footage is not None and footage.role == "tail":
+        clip = frames.joined((entering.before(plan), clip), footage.blend)
+    yield from frames.first(clip, wanted.num_frames)
+
+
+def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Iterator[Frames]:
+    """The made clip, window after window."""
+    recipe, card = plan.recipe, located.card.compat(plan.recipe.compat)
+    card = card.preset(recipe.preset) if recipe.preset else card
+    machine, residency = session or open_session(plan, located, clock.listener)
+    clock.machine, conditioning = machine, None
+    if plan.prompted:
+        guided = any(stage.guided for stage in plan.stages)
+        with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
+            conditioning = encode_prompts(encoder, replace(recipe, prompt=plan.prompt), card, guided=guided)
+    context = stages.Context(
+        card,
+        conditioning,
+        machine,
+        residency,
+        torch.Generator().manual_seed(recipe.seed or 0),
+        lambda stage, step, steps: clock.listener(StepDone(stage, step, steps)),
+        _tiling(recipe.vae_tiling, plan.stages[-1]),
     )
-    policy = memory.policy(recipe.offload, machine.memory, together, in_turn)
-    if recipe.compile and policy == "block":
-        raise UsageError("--compile does not go with --offload block, which this run takes; leave --compile out")
+    return frames.joined(_windows(plan, context, clock), plan.windows.overlap)
 
-    def loader(name: str, home: torch.device) -> Any:
-        if name == "text_encoder":
-            return load_text_encoder(located.parts, device=home, dtype=machine.dtype)
-        network = load(located.parts[name], device=home, dtype=machine.dtype)
-        for block in getattr(network, "transformer_blocks", ()) if recipe.compile else ():
-            block.compile()
-        return network
 
-    listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
-    return Session(machine, Residency(machine.device, policy, loader))
+def _windows(plan: Plan, context: stages.Context, clock: Clock) -> Iterator[Iterator[Frames]]:
+    """Each window's own clip, to be taken to its end before the next one is asked for."""
+    enters = plan.footage is not None and plan.footage.role == "latents"
+    footage = entering.in_windows(plan) if enters else None
+    held = entering.tail(plan)
+    for number in range(plan.windows.count):
+        guides = [Guide(*picture) for picture in entering.pictures(plan, number)]
+        if held is not None:
+            guides.insert(0, Guide(held))
+        own = replace(context, guides=Guides(guides, plan.stages[-1].fps))
+        tail = Tail(plan.windows.overlap)
+        yield tail.noted(_window(plan, own, clock, None if footage is None else next(footage)))
+        held = tail.frames if plan.windows.hold and plan.windows.overlap else None
+
+
+def _window(plan: Plan, context: stages.Context, clock: Clock, footage: Frames | None) -> Iterator[Frames]:
+    """One fold over the stages, decoded piece by piece."""
+    *making, decoding = plan.stages
+    first = plan.stages[0]
+    if footage is None:
+        state = stages.start(first, context)
+    else:
+        with clock.stage("encode"):
+            state = stages.enter(footage, first, context)
+    for stage in making:
+        with clock.stage(stage.kind, stage.steps, str(stage.pixels)):
+            state = stages.STAGES[stage.kind](state, stage, context)
+    with closing(stages.decode(state, decoding, context)) as pieces:
+        yield from clock.timed("decode", frames.to_bytes(pieces))
 
 
 def _tiling(asked: bool | None, stage: StagePlan) -> Tiling | None:
@@ -149,27 +177,23 @@ def _tiling(asked: bool | None, stage: StagePlan) -> Tiling | None:
 
 def _write(
     plan: Plan,
-    made: Iterator[frames.Frames],
+    clip: Iterator[Frames],
     output: Destination,
     listener: Listener,
     *,
     overwrite: bool,
     metadata: bool,
 ) -> WrittenClip:
-    wanted, last = plan.output, plan.stages[-1]
-    if (last.pixels.height, last.pixels.width) != (wanted.height, wanted.width):
-        made = frames.cropped(made, wanted.height, wanted.width)
-    if wanted.resample:
-        made = frames.at_rate(made, last.fps, wanted.fps)
     note = {"vgen": __version__, "model": plan.card_name, **plan.recipe.to_dict()} if metadata else None
     return write_clip(
-        frames.first(made, wanted.num_frames),
+        clip,
         output,
-        wanted.spec(),
+        plan.output.spec(),
         metadata=note,
         overwrite=overwrite,
+        audio=Audio(Path(plan.output.audio)) if plan.output.audio else None,
         on_frames=lambda done, total: listener(FramesWritten(done, total)),
-        on_stage=lambda words: listener(StageStarted("decode and write", detail=words)),
+        on_stage=lambda words: listener(StageStarted("write", detail=words)),
     )
 
 
@@ -187,6 +211,6 @@ def _facts(plan: Plan, clip: WrittenClip, clock: Clock) -> dict[str, Any]:
         "seed": plan.recipe.seed,
         "model": plan.card_name,
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
-        "peak_memory_bytes": memory.peak_bytes(clock.machine.device),
+        "peak_memory_bytes": clock.peak_bytes(),
         "recipe": plan.recipe.to_dict(),
     }

@@ -1,13 +1,13 @@
-"""The verbs of the cascade: base, temporal upsample, spatial upsample, refine, decode.
+"""The verbs of the cascade: encode, base, temporal upsample, spatial upsample, refine, decode.
 
-Each is a function from a latent state to a latent state (decode: to pieces of a clip), told by its plan. Knows no
-command, no file and no progress bar.
+Each is a function from a latent state to a latent state (encode: from frames, decode: to pieces of a clip), told by
+its plan. Knows no command, no file and no progress bar.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,11 +19,13 @@ from models.diffusion.latents import adain, tone_map
 from models.diffusion.samplers import SAMPLERS
 from models.layers.tiling import Tiling
 from models.nano.maps import coordinate_maps
+from models.shapes import PixelShape
 
 from ..errors import RunError
 from ..plan import StagePlan
-from .conditioning import Conditioning, Text
+from .conditioning import Conditioning, Guides, Held, Text, encode
 from .device import Machine
+from .frames import Frames
 from .memory import Residency
 
 OnStep = Callable[[str, int, int], None]
@@ -35,18 +37,33 @@ PIECE_PIXELS = 1 << 18
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage of one clip shares."""
+    """What every stage of one window shares.
+
+    Attributes:
+        conditioning: None where no stage reads the prompt.
+        tiling: of the autoencoder, None for whole frames.
+        guides: what the window must show.
+    """
 
     card: ModelCard
-    conditioning: Conditioning
+    conditioning: Conditioning | None
     machine: Machine
     residency: Residency
     generator: torch.Generator
     on_step: OnStep
+    tiling: Tiling | None = None
+    guides: Guides = field(default_factory=Guides)
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
         return torch.randn(shape, generator=self.generator).to(self.machine.device)
+
+    def held(self, plan: StagePlan) -> Held:
+        """The guides as latents of a stage; opens the autoencoder where there are any."""
+        if not self.guides.guides:
+            return Held()
+        with self.residency.part("autoencoder") as autoencoder:
+            return self.guides.held(plan, autoencoder, self.tiling)
 
 
 Stage = Callable[[LatentState, StagePlan, Context], LatentState]
@@ -83,14 +100,30 @@ STAGES: dict[str, Stage] = {
 
 def start(plan: StagePlan, context: Context) -> LatentState:
     """The state before the base stage: noise alone, in the shape and order in which diffusers draws it."""
-    return LatentState(context.noise((1, *plan.latent.as_tuple())), None, None)
+    return LatentState(context.noise((1, *plan.cells.as_tuple())))
 
 
-def decode(
-    state: LatentState, plan: StagePlan, context: Context, tiling: Tiling | None
-) -> Generator[Tensor, None, None]:
+def enter(frames: Frames, plan: StagePlan, context: Context) -> LatentState:
+    """The state before the first stage where a clip enters: its latents, and noise where that stage is the base.
+
+    Args:
+        frames: `(t, H, W, 3)` uint8, of a size and a length that the autoencoder takes.
+        plan: of the first stage.
+    """
+    before = replace(plan, pixels=PixelShape(*frames.shape[:3]))
+    with context.residency.part("autoencoder") as autoencoder:
+        latents = encode(frames, before, autoencoder, context.tiling)
+    if plan.kind == BASE:
+        latents = add_noise(latents, context.noise(tuple(latents.shape)), plan.sigmas[0])
+    return LatentState(_finite(latents, plan, context))
+
+
+def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[Tensor, None, None]:
     """Pieces `(1, 3, t, H, W)` of the clip in about [-1, 1]; memory does not grow with its length."""
     card, latents = context.card, state.latents
+    for frames, strength in context.held(plan).placed:
+        if strength == 1:  # a stage that only enlarges has not kept them
+            latents = torch.cat((frames, latents[:, :, frames.shape[2] :]), 2)
     with context.residency.part("autoencoder") as autoencoder:
         if card.decode_timestep is not None:
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
@@ -102,7 +135,7 @@ def decode(
             card.decode_timestep,
             chunk=max(1, PIECE_PIXELS // cell),
             generator=context.generator,
-            tiling=tiling,
+            tiling=context.tiling,
         )
         for piece in pieces:
             yield _finite(piece, plan, context)
@@ -122,15 +155,14 @@ def _decode_noise(
 
 
 def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
-    """`sampler(guidance(denoiser(transformer)), latents, sigmas)`."""
+    """`sampler(guidance(denoiser(transformer)), latents, sigmas)`, with what is held before and under the clip."""
+    guides = context.held(plan)
+    count = len(guides.leading)
+    batch, channels, _, *size = state.latents.shape
+    noise = context.noise((batch, channels, count, *size)) if count else state.latents[:, :, :0]
+    state = guides.conditions(state, noise)
     with context.residency.part("transformer") as transformer:
-        conditional = _bound(transformer, context.conditioning.positive, plan, context)
-        guided = conditional
-        if plan.guided:
-            negative = context.conditioning.negative
-            assert negative is not None
-            unconditional = _bound(transformer, negative, plan, context)
-            guided = classifier_free(conditional, unconditional, plan.guidance_scale, plan.guidance_rescale)
+        guided = _guided(transformer, plan, context, guides.frames)
         latents = SAMPLERS[plan.sampler](
             held(guided, state, plan.sigmas),
             state.start(plan.sigmas),
@@ -139,22 +171,37 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
             noise=lambda: context.noise(tuple(state.latents.shape)),
             on_step=lambda step, steps, _: context.on_step(plan.kind, step, steps),
         )
-    return replace(state, latents=_finite(latents, plan, context))
+    return LatentState(_finite(latents[:, :, count:], plan, context))
 
 
-def _bound(transformer: torch.nn.Module, text: Text, plan: StagePlan, context: Context) -> Denoiser:
-    """The transformer as a denoiser of this stage's shape for one prompt."""
+def _guided(transformer: torch.nn.Module, plan: StagePlan, context: Context, leading: tuple[float, ...]) -> Denoiser:
+    """The transformer as one denoiser that follows the prompt, away from the negative one where the plan guides."""
+    conditioning = context.conditioning
+    assert conditioning is not None, "a stage that samples reads the prompt"
+    conditional = _bound(transformer, conditioning.positive, plan, context, leading)
+    if not plan.guided:
+        return conditional
+    assert conditioning.negative is not None
+    unconditional = _bound(transformer, conditioning.negative, plan, context, leading)
+    return classifier_free(conditional, unconditional, plan.guidance_scale, plan.guidance_rescale)
+
+
+def _bound(
+    transformer: torch.nn.Module, text: Text, plan: StagePlan, context: Context, leading: tuple[float, ...]
+) -> Denoiser:
+    """The transformer as a denoiser of this stage's shape for one prompt, pictures leading at frames of the clip."""
     card, maps = context.card, None
     if card.coordinate_maps:
-        maps = coordinate_maps(plan.latent).to(context.machine.device)
+        maps = coordinate_maps(plan.cells, leading, time=card.compression.time).to(context.machine.device)
     network = transformer.bind(  # type: ignore[operator]
         text.context,
         text.mask,
-        plan.latent,
+        plan.cells,
         fps=float(plan.fps),
         compression=card.compression,
         causal_time=card.causal_time,
         maps=maps,
+        leading=leading,
     )
     return denoiser(network, Prediction(card.prediction))
 
@@ -165,7 +212,7 @@ def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str)
     with context.residency.part(part) as upsampler:
         latents = autoencoder.normalise(upsampler(autoencoder.denormalise(state.latents)))
     latents = adain(latents, state.latents, plan.adain) if plan.adain else latents
-    return LatentState(_finite(latents, plan, context), None, None)
+    return LatentState(_finite(latents, plan, context))
 
 
 def _finite(made: Tensor, plan: StagePlan, context: Context) -> Tensor:

@@ -58,17 +58,31 @@ def _with_seed(asked: Destination, recipe: Recipe) -> Destination:
     return Destination(asked.path.with_name(f"{stem}-{seed}{suffix}"), asked.container)
 
 
+def stem_of(recipe: Recipe) -> str:
+    """What a clip is called where no name is asked: after its prompt and seed, or after the file that enters."""
+    seed = "SEED" if recipe.seed is None else recipe.seed
+    if recipe.command in ("interpolate", "upscale", "extend") or not recipe.prompt:
+        return f"{Path(recipe.files[0]).stem}-{recipe.command}-{seed}"
+    return f"{slug(recipe.prompt)}-{seed}"
+
+
+def container_of(recipe: Recipe) -> str:
+    """The container where none is asked: MP4, or what holds the codec; of an enlarged picture a picture."""
+    if recipe.command == "upscale" and recipe.image is not None:
+        return "still"
+    return "mp4" if recipe.codec is None or recipe.codec in CONTAINERS["mp4"] else "mkv"
+
+
 def _made_up(recipes: Sequence[Recipe], overwrite: bool) -> list[Destination]:
     """`a-red-circle-5.mp4` in the current folder, with -2, -3 … where that is taken."""
     places: list[Destination] = []
     for recipe in recipes:
-        fits_mp4 = recipe.codec is None or recipe.codec in CONTAINERS["mp4"]
-        container = "mp4" if fits_mp4 else "mkv"
-        stem = f"{slug(recipe.prompt)}-{'SEED' if recipe.seed is None else recipe.seed}"
-        path, number = Path(f"{stem}.{container}"), 1
+        container, stem = container_of(recipe), stem_of(recipe)
+        suffix = "png" if container == "still" else container
+        path, number = Path(f"{stem}.{suffix}"), 1
         while not overwrite and os.path.lexists(path):
             number += 1
-            path = Path(f"{stem}-{number}.{container}")
+            path = Path(f"{stem}-{number}.{suffix}")
         places.append(Destination(path, container))
     check_destination(places[0], overwrite=overwrite)  # one folder: what holds for one name holds for all
     return places

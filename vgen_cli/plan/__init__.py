@@ -53,7 +53,17 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         size=estimate.bytes_each(card, recipe.dtype),
     )
     return Plan(
-        recipe, card.name, stages, way.windows, way.made_fps, output, notes, memory, pins=way.pins, footage=way.footage
+        recipe,
+        card.name,
+        stages,
+        way.windows,
+        way.made_fps,
+        output,
+        notes,
+        memory,
+        recipe.prompt or str(sources.recipe.get("prompt", "")),
+        way.pins,
+        way.footage,
     )
 
 

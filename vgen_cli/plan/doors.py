@@ -210,7 +210,7 @@ def _between(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         decode_stage(card, made, facts.fps * factor),
     ]
     footage = replace(_frames(recipe, facts), role="latents", pixels=pixels, overlap=overlap)
-    made_windows = Windows(made.frames, windows, (overlap - 1) * factor + 1 if overlap else 0, hold=True)
+    made_windows = Windows(made.frames, windows, (overlap - 1) * factor + 1 if overlap else 0)
     return Route(
         stages, made_windows, facts.width, facts.height, frames, fps, facts.fps * factor, footage=footage, notes=(why,)
     )

@@ -174,6 +174,7 @@ class Plan:
     Attributes:
         stages: in their order; the last one makes frames.
         made_fps: rate of the clip that the last stage makes.
+        prompt: what the model is told; where the recipe has none, that of the clip that enters.
         pins, footage: what enters.
         notes: remarks for the user.
         memory_bytes: expected.
@@ -187,6 +188,7 @@ class Plan:
     output: OutputPlan
     notes: tuple[str, ...]
     memory_bytes: int
+    prompt: str = ""
     pins: tuple[Pinned, ...] = ()
     footage: Footage | None = None
 
@@ -205,6 +207,7 @@ class Plan:
         return {
             "recipe": self.recipe.to_dict(),
             "model": self.card_name,
+            "prompt": self.prompt,
             "stages": [_plain(asdict(stage)) for stage in self.stages],
             "windows": asdict(self.windows),
             "pins": [asdict(pin) for pin in self.pins],

@@ -11,6 +11,7 @@ import torch
 from models.catalog import template
 from models.checkpoint import Located, locate
 from vgen_cli.cascade import device, frames, pipeline
+from vgen_cli.cascade import session as session_room
 from vgen_cli.cascade.device import GIB, Machine
 from vgen_cli.cascade.pipeline import TILED_PIXELS, open_session, render
 from vgen_cli.errors import MediaError, UsageError
@@ -42,7 +43,7 @@ def test_what_is_told_and_what_stands_at_the_end(ready):
     facts = render(plan, located, place, events.append)
     started = [event.stage for event in events if isinstance(event, StageStarted)]
     assert started == [
-        "encode prompt", "base", "spatial-upsample", "refine", "decode and write", "decode and write"
+        "encode prompt", "base", "spatial-upsample", "refine", "decode", "write", "write"
     ]  # fmt: skip
     finished = [event for event in events if isinstance(event, StageFinished)]
     assert [event.stage for event in finished] == list(dict.fromkeys(started))
@@ -74,8 +75,8 @@ def test_the_clip_carries_its_recipe(ready, metadata):
 
 def test_a_session_loads_once_and_leaves_no_trace_in_the_next_clip(ready, monkeypatch):
     loads = []
-    plain = pipeline.load
-    monkeypatch.setattr(pipeline, "load", lambda part, **how: loads.append(part.name) or plain(part, **how))
+    plain = session_room.load
+    monkeypatch.setattr(session_room, "load", lambda part, **how: loads.append(part.name) or plain(part, **how))
     session, made = None, []
     for name in ("a/", "b/"):
         plan, located, place = ready(name, offload="model")
@@ -167,7 +168,7 @@ def test_nothing_is_replaced_unless_asked(ready):
 def test_large_frames_are_decoded_in_tiles(ready, monkeypatch, asked, pixels, tiled):
     plan, located, place = ready(width=pixels[0], height=pixels[1], vae_tiling=asked)
     used = []
-    monkeypatch.setattr(pipeline.stages, "decode", lambda *arguments: used.append(arguments[-1]) or (_ for _ in ()))
+    monkeypatch.setattr(pipeline.stages, "decode", lambda *arguments: used.append(arguments[-1].tiling) or (_ for _ in ()))
     monkeypatch.setattr(pipeline.stages, "STAGES", dict.fromkeys(pipeline.stages.STAGES, lambda state, *_: state))
     with pytest.raises(MediaError, match="ended after 0"):
         render(plan, located, place, lambda event: None)

@@ -165,7 +165,7 @@ def test_numbers_that_are_none_end_the_run(dtype, way):
 
 def test_a_decoder_that_fails_half_way_is_found():
     ready = context(autoencoder=Autoencoder(spoilt=1))
-    pieces = stages.decode(LatentState(torch.randn(1, 32, 80, 16, 16)), plan("decode", side=16), ready, None)
+    pieces = stages.decode(LatentState(torch.randn(1, 32, 80, 16, 16)), plan("decode", side=16), ready)
     assert torch.isfinite(next(pieces)).all()
     with pytest.raises(RunError, match="the decode stage made numbers that are not finite"):
         next(pieces)
@@ -174,7 +174,7 @@ def test_a_decoder_that_fails_half_way_is_found():
 
 def test_a_decode_that_is_left_early_gives_its_part_back():
     ready = context(autoencoder=Autoencoder())
-    pieces = stages.decode(LatentState(torch.randn(1, 32, 80, 16, 16)), plan("decode", side=16), ready, None)
+    pieces = stages.decode(LatentState(torch.randn(1, 32, 80, 16, 16)), plan("decode", side=16), ready)
     next(pieces)
     assert ready.residency.open == {"autoencoder"}
     pieces.close()
@@ -186,7 +186,7 @@ def test_pieces_hold_about_as_many_pixels_whatever_their_size(side, chunk):
     """Latent frames of 4 frames each and `16 * side` pixels a side."""
     decoder = Autoencoder()
     ready = context(autoencoder=decoder)
-    list(stages.decode(LatentState(torch.zeros(1, 32, 2, 1, 1)), plan("decode", side=side), ready, None))
+    list(stages.decode(LatentState(torch.zeros(1, 32, 2, 1, 1)), plan("decode", side=side), ready))
     assert decoder.asked[0]["chunk"] == chunk
     assert decoder.asked[0]["latents"].dtype == torch.float32  # whatever the weights are in
 
@@ -195,7 +195,7 @@ def test_the_tone_map_comes_right_before_the_decoder():
     decoder = Autoencoder()
     latents = 3 * torch.randn(1, 32, 2, 4, 4)
     step = plan("decode", tone_map=0.6)
-    list(stages.decode(LatentState(latents), step, context(autoencoder=decoder), None))
+    list(stages.decode(LatentState(latents), step, context(autoencoder=decoder)))
     assert torch.equal(decoder.asked[0]["latents"], tone_map(latents, 0.6))
 
 

@@ -1,0 +1,94 @@
+"""What enters a plan, as frames: pictures pinned to a window, a clip in windows, its tail; and what works on frames.
+
+Reads files. Knows no latents and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..media.reader import frames as read_frames
+from ..plan import Footage, Plan
+from ..plan.extent import nearest
+from ..plan.records import FLOW
+from ..quantities import rgb
+from ..recipe import Recipe
+from .frames import Frames, padded, windows
+
+
+def on_frames(plan: Plan) -> Iterator[Frames]:
+    """The made clip of a plan whose stages all work on frames."""
+    from .enlarge import enlarged  # LAZY
+    from .flow import interpolated  # LAZY
+
+    footage = _footage(plan)
+    pieces = read(footage, plan.recipe)
+    for stage in plan.stages:
+        if stage.kind == FLOW:
+            pieces = interpolated(pieces, footage.fps, stage.fps)
+        else:
+            pieces = enlarged(pieces, stage.pixels.height, stage.pixels.width)
+    return pieces
+
+
+def read(footage: Footage, recipe: Recipe, start: int = 0, count: int | None = None) -> Iterator[Frames]:
+    """The frames of a clip as the plan wants them: its size and rate, upright, from frame `start` on."""
+    from ..media.fit import fitted  # LAZY
+    from ..media.picture import is_picture, read_picture  # LAZY
+
+    size, fit, background = (footage.width, footage.height), recipe.fit or "cover", rgb(recipe.background or "#000000")
+    if is_picture(footage.path):
+        return iter([fitted(read_picture(footage.path, background)[None], *size, fit, background)])
+    fps = footage.fps if footage.retimed else None
+    return read_frames(footage.path, start=start, count=count, size=size, fps=fps, fit=fit, background=background)
+
+
+def in_windows(plan: Plan) -> Iterator[Frames]:
+    """Each window of the clip that the first stage starts from, `(T, H, W, 3)`, borders repeated to a legal size."""
+    footage = _footage(plan)
+    size = footage.pixels
+    wide = (padded(piece, size.height, size.width) for piece in read(footage, plan.recipe))
+    return windows(wide, size.frames, footage.overlap, plan.windows.count)
+
+
+def before(plan: Plan) -> Iterator[Frames]:
+    """The frames of the file that come from the clip it continues, those it is blended over included."""
+    footage = _footage(plan)
+    return read(footage, plan.recipe, count=footage.prelude + footage.blend)
+
+
+def tail(plan: Plan) -> Frames | None:
+    """The end of the clip that is continued, at the made clip's size and rate; None where none is."""
+    footage = plan.footage
+    if footage is None or footage.role != "tail":
+        return None
+    end = np.concatenate(list(read(footage, plan.recipe, footage.prelude, footage.blend)))
+    step = footage.fps / plan.made_fps
+    picked = [min(nearest(index * step), len(end) - 1) for index in range(footage.overlap)]
+    made = plan.stages[-1].pixels
+    return padded(end[picked], made.height, made.width)
+
+
+def pictures(plan: Plan, number: int) -> list[tuple[Frames, int, float]]:
+    """Pictures pinned to a window, at the made clip's size: `((1, H, W, 3), frame of the window, strength)`."""
+    if not plan.pins:  # LAZY
+        return []
+    from ..media.fit import fitted  # LAZY
+    from ..media.picture import read_picture  # LAZY
+
+    recipe, output, made = plan.recipe, plan.output, plan.stages[-1].pixels
+    background, start = rgb(recipe.background or "#000000"), plan.windows.start(number)
+    found = []
+    for pin in plan.pins:
+        if start <= pin.frame < start + plan.windows.frames and pin.strength > 0:
+            picture = read_picture(pin.path, background)[None]
+            sized = fitted(picture, output.width, output.height, recipe.fit or "cover", background)
+            found.append((padded(sized, made.height, made.width), pin.frame - start, pin.strength))
+    return found
+
+
+def _footage(plan: Plan) -> Footage:
+    assert plan.footage is not None, "a clip enters"
+    return plan.footage

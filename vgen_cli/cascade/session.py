@@ -1,0 +1,57 @@
+"""Where clips of one model are made, and the parts loaded there so far. Knows no stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from models.checkpoint.build import check, load, load_text_encoder
+
+from .. import estimate
+from ..errors import UsageError
+from ..events import Listener, Note
+from ..plan import Plan
+from . import device, memory
+from .memory import Residency
+
+if TYPE_CHECKING:
+    from models.checkpoint import Located
+
+
+class Session(NamedTuple):
+    """A machine, and the residency of one model's parts on it."""
+
+    machine: device.Machine
+    residency: Residency
+
+
+def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
+    """A machine and a residency policy for a plan, said aloud; parts are loaded when they are first needed.
+
+    Raises:
+        UsageError: a device or number type that is not here, or layers that would have to come and go compiled.
+        ModelError: a part whose tensors are not those of its network; found before any weight is read.
+    """
+    recipe = plan.recipe
+    machine = device.choose(recipe, located.card)
+    check(located.parts)
+    planned = [(stage.kind, stage.memory_bytes) for stage in plan.stages]
+    size = estimate.bytes_each(located.card, recipe.dtype)
+    together, in_turn = (
+        estimate.whole(located.card, planned, offload=offload, size=size) for offload in ("none", "model")
+    )
+    policy = memory.policy(recipe.offload, machine.memory, together, in_turn)
+    if recipe.compile and policy == "block":
+        raise UsageError("--compile does not go with --offload block, which this run takes; leave --compile out")
+
+    def loader(name: str, home: torch.device) -> Any:
+        if name == "text_encoder":
+            return load_text_encoder(located.parts, device=home, dtype=machine.dtype)
+        network = load(located.parts[name], device=home, dtype=machine.dtype)
+        for block in getattr(network, "transformer_blocks", ()) if recipe.compile else ():
+            block.compile()
+        return network
+
+    listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
+    return Session(machine, Residency(machine.device, policy, loader))

@@ -1,0 +1,31 @@
+"""`vgen extend`: what happens next. Knows its examples; everything else is shared by the making commands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ..options import Audio, FitOptions, Prompt, Video
+from .asking import MakingOptions
+from .making import make
+
+EXAMPLES = (
+    ('vgen extend clip.mp4 "a red circle moving right" --duration 2 -o longer.mp4', "two seconds more"),
+    ("vgen extend clip.mp4 --num-frames 100", "a hundred frames more, window after window"),
+    ("vgen extend clip.mp4 --dry-run", "what it would do"),
+)
+
+
+def extend(
+    video: Video = None,
+    prompt: Prompt = None,
+    *,
+    audio: Audio = None,
+    fitting: FitOptions,
+    asked: MakingOptions,
+) -> None:
+    """Continue a video: its end is held and the model goes on from there, for as long as is asked.
+
+    The file holds the video, in its own size and at its own rate, and what follows. --duration and --num-frames
+    say how much is added.
+    """
+    make("extend", asked, video=video, prompt=prompt, audio=audio, **asdict(fitting))

@@ -1,0 +1,33 @@
+"""`vgen i2v`: a still comes to life. Knows its examples; everything else is shared by the making commands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ..options import FitOptions, Image, ImageAt, LastImage, Prompt
+from .asking import MakingOptions
+from .making import make
+
+EXAMPLES = (
+    ('vgen i2v photo.jpg "it moves to the right" -o moving.mp4', "the picture is frame 0"),
+    ('vgen i2v start.png "a red circle moving right" --last-image end.png', "from one picture to another"),
+    ("vgen i2v start.png --image-at 16:middle.png:0.8 --image-at -1:end.png", "pictures at frames, with strengths"),
+    ("vgen i2v logo.png --background white --fit contain", "transparent pixels, and the whole picture"),
+    ("vgen i2v photo.jpg --size 256x144 --dry-run", "how it is cropped, and what it takes"),
+)
+
+
+def i2v(
+    image: Image = None,
+    prompt: Prompt = None,
+    *,
+    last_image: LastImage = None,
+    image_at: ImageAt = None,
+    fitting: FitOptions,
+    asked: MakingOptions,
+) -> None:
+    """Image to video: the picture is the first frame, and the prompt, where there is one, says what happens.
+
+    Any picture format and size; it is turned upright and brought to the size of the clip, and --dry-run says how.
+    """
+    make("i2v", asked, image=image, prompt=prompt, last_image=last_image, image_at=image_at, **asdict(fitting))
