@@ -146,7 +146,7 @@ def recipe_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Recipe:
     own = {name: value for name, value in values.items() if name in _RECIPE and name != "seed"}
     said = {name for name in own if name != "command"}
     excluded = {other for group in _EXCLUSIVE if said.intersection(group) for other in group}
-    command = str(own.get("command") or _command(own, defaults)).strip().lower()
+    command = str(own.get("command") or _command(own)).strip().lower()
     elsewhere = _AT_SOME_DOORS - (DOORS[command].fields if command in DOORS else frozenset())
     kept = {
         name: value
@@ -156,12 +156,9 @@ def recipe_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Recipe:
     return Recipe.create(**{**kept, **own, "command": command})
 
 
-def _command(own: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    for values in (own, defaults):
-        if "video" in values:
-            return "v2v"
-        if any(name in values for name in ("image", "last_image", "image_at")):
-            return "i2v"
-        if "images" in values:
-            return "interpolate"
-    return "t2v"
+def _command(own: Mapping[str, Any]) -> str:
+    if "video" in own:
+        return "v2v"
+    if any(name in own for name in ("image", "last_image", "image_at")):
+        return "i2v"
+    return "interpolate" if "images" in own else "t2v"

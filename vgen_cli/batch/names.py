@@ -16,17 +16,17 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..errors import UsageError
 from ..media.destination import EXTENSIONS, Destination, parse_destination
-from ..media.spec import CONTAINERS
 from ..quantities import quoted
 from ..recipe import Recipe, near
 
 TEMPLATE = "{index:04d}-{slug}-{seed}"
-FORMATS = (*(extension.removeprefix(".") for extension in EXTENSIONS), "frames")
-"""What --format may be; `frames` is a folder of PNG frames."""
+FRAMES = "frames"  # as a format: a folder of PNG frames
+FORMATS = (*(extension.removeprefix(".") for extension in EXTENSIONS), FRAMES)
+"""What --format may be."""
 
 _OF_THE_ROW = ("index", "line", "slug")
 _SPEC = re.compile(r"[<>^]?0?\d{0,2}(\.\d{1,2})?[dgs]?")
-_LONGEST = 255  # bytes of one name
+_LONGEST = 240  # bytes of one name, which leaves room for an extension
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Namer:
         folder: that holds them all.
         template: a name with fields in braces: `index` of the row, its `line`, a `slug` of its prompt, and every
             key of a recipe.
-        slug: a recipe → the stem of a name.
+        slug: a recipe → its prompt, or what enters, as part of a name.
+        extension: a recipe → that of its file where none is asked, such as `mp4`.
 
     Raises:
         UsageError: a template that no row could fill in.
@@ -45,6 +46,7 @@ class Namer:
 
     folder: Path
     slug: Callable[[Recipe], str]
+    extension: Callable[[Recipe], str]
     template: str = TEMPLATE
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class Namer:
         Args:
             index, line: of the row.
             name: asked for by the row; else the template makes it.
-            format: one of `FORMATS`, for a name without an extension; None: what holds the codec, mp4 if it does.
+            format: one of `FORMATS`, for a name without an extension.
             several: whether the row has more clips than this one, so that an asked name needs the seed.
 
         Raises:
@@ -82,7 +84,11 @@ class Namer:
             name = self._filled(recipe, index, line)
         elif several:
             name = _with_seed(name.strip(), recipe.seed)
-        return parse_destination(_inside(self.folder, _with_extension(name.strip(), recipe, format)))
+        path = _inside(self.folder, name.strip())
+        if not (path.endswith("/") or re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", path)):
+            chosen = format or self.extension(recipe)
+            path = f"{path}/" if chosen == FRAMES else f"{path}.{chosen}"
+        return parse_destination(path)
 
     def _filled(self, recipe: Recipe, index: int, line: int) -> str:
         values = {"index": index, "line": line, "slug": self.slug(recipe)}
@@ -104,17 +110,6 @@ def _plain(value: object) -> object:
 def _with_seed(name: str, seed: int | None) -> str:
     stem, extension = os.path.splitext(name.rstrip("/"))
     return f"{stem}-{seed}{extension}" + ("/" if name.endswith("/") else "")
-
-
-def _with_extension(name: str, recipe: Recipe, format: str | None) -> str:
-    if name.endswith("/") or re.search(r"\.[A-Za-z][A-Za-z0-9]{1,4}$", name):
-        return name
-    if format == "frames":
-        return name + "/"
-    if format is None:
-        fits = recipe.codec is None or recipe.codec in CONTAINERS["mp4"]
-        format = "mp4" if fits else "mkv"
-    return f"{name}.{format}"
 
 
 def check_format(value: object) -> str:

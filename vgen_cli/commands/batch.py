@@ -20,7 +20,7 @@ from models.errors import ModelError
 from ..batch.engines import Engine
 from ..batch.engines.local import Local
 from ..batch.jobs import Faults, Job, read_jobs, shard
-from ..batch.manifest import normal
+from ..batch.manifest import normal, recipe_of
 from ..batch.names import FORMATS, TEMPLATE, Namer, check_format, check_out_dir
 from ..batch.planner import Planner
 from ..batch.report import DONE, FAILED, Report, record
@@ -28,22 +28,31 @@ from ..batch.telling import Telling
 from ..errors import RunError, UsageError
 from ..media.destination import check_destination
 from ..options import (
+    Audio,
     EncodingOptions,
+    Factor,
+    FitOptions,
+    ImageAt,
+    LastImage,
     MachineOptions,
     Metadata,
+    Method,
     ModelOptions,
     Overwrite,
     SamplingOptions,
+    Scale,
     ShellOptions,
     SizeOptions,
+    Strength,
     Switch,
     Text,
 )
 from ..quantities import human_rate, quoted
 from ..recipe import Recipe
+from .asking import read_prompt
 from .machine import check_device, check_folder
 from .making import FACTS
-from .naming import slug
+from .naming import container_of, stem_of
 from .showing import columns, say, say_json
 
 EXAMPLES = (
@@ -72,6 +81,9 @@ NameTemplate = Annotated[
     ),
 ]
 Format = Annotated[Text, _batch("--format", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: mp4.")]
+SharedPrompt = Annotated[
+    Text, _batch("--prompt", "-p", metavar="TEXT", help="For rows that have none; - and @FILE as for t2v.")
+]
 KeepGoing = Annotated[
     Switch, _batch("--keep-going/--fail-fast", help="Whether a clip that fails leaves the others be. Default: yes.")
 ]
@@ -92,9 +104,25 @@ class BatchOptions:
 
 
 @dataclass(frozen=True)
+class EnteringOptions:
+    """What only some commands take, and their rows alone are given."""
+
+    prompt: SharedPrompt = None
+    last_image: LastImage = None
+    image_at: ImageAt = None
+    strength: Strength = None
+    audio: Audio = None
+    factor: Factor = None
+    scale: Scale = None
+    method: Method = None
+
+
+@dataclass(frozen=True)
 class RowOptions:
     """What holds for every row that does not say it itself."""
 
+    entering: EnteringOptions
+    fitting: FitOptions
     model: ModelOptions
     size: SizeOptions
     sampling: SamplingOptions
@@ -109,7 +137,9 @@ class RowOptions:
         """
         said = {name: value for group in asdict(self).values() for name, value in group.items() if value != []}
         values = normal(said)
-        Recipe.create(command="t2v", prompt="-", **{k: v for k, v in values.items() if k not in ("seed", "num_clips")})
+        if "prompt" in values:
+            values["prompt"] = read_prompt(values["prompt"])
+        recipe_of({"prompt": "-", "command": "t2v"}, values)
         return values
 
 
@@ -132,7 +162,7 @@ def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOpti
     part, parts = _shard(asked.shard)
     folder = Path(asked.out_dir) if asked.out_dir else Path(path.stem)
     defaults = {**rows.values(), **({"format": check_format(asked.format)} if asked.format else {})}
-    namer = Namer(folder, _slug, asked.name_template or TEMPLATE)
+    namer = Namer(folder, _slug, _extension, asked.name_template or TEMPLATE)
     faults, planner = Faults(path), Planner()
     jobs = read_jobs(path, defaults, namer, faults)
     for job in jobs:
@@ -193,7 +223,12 @@ def _failure(failed: list[int], of: int, report: Path) -> str:
 
 
 def _slug(recipe: Recipe) -> str:
-    return slug(recipe.prompt or " ".join(Path(path).stem for path in recipe.files[:1]))
+    return stem_of(recipe).removesuffix(f"-{recipe.seed}")
+
+
+def _extension(recipe: Recipe) -> str:
+    container = container_of(recipe)
+    return "png" if container == "still" else container
 
 
 def _shard(given: str | None) -> tuple[int, int]:
