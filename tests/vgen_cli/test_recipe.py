@@ -13,7 +13,7 @@ from models.diffusion.names import SAMPLER_NAMES
 from vgen_cli.errors import UsageError
 from vgen_cli.media.spec import VIDEO_CODECS
 from vgen_cli.quantities import BITRATE_RANGE, FILE_SIZE_RANGE, FRAMES_RANGE, SIDE_RANGE
-from vgen_cli.recipe import CODECS, DTYPES, OFFLOADS, SEED_RANGE, Recipe, flag
+from vgen_cli.recipe import CODECS, DOORS, DTYPES, FITS, METHODS, OFFLOADS, SEED_RANGE, Pin, Recipe, flag, pin
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 VALUES = {
@@ -49,13 +49,39 @@ VALUES = {
     "vae": WORDS,
     "preset": WORDS,
 }
-RIVALS = (("num_frames", "duration"), ("bitrate", "crf", "target_size"))
+PATHS = st.from_regex(r"[a-z:/. ]{0,8}[a-z]\.png", fullmatch=True)
+PINS = st.builds(lambda frame, path: f"{frame}:{path}", st.integers(-999, 999), PATHS)
+ENTERING = {
+    "image": PATHS,
+    "last_image": PATHS,
+    "image_at": st.lists(PINS, min_size=1, max_size=3),
+    "images": st.lists(PATHS, min_size=2, max_size=4),
+    "video": PATHS,
+    "strength": st.floats(0, 1),
+    "fit": st.sampled_from(FITS),
+    "background": st.sampled_from(["#00ff7f", "white", "#fff"]),
+    "factor": st.integers(2, 64),
+    "scale": st.floats(0.05, 16),
+    "method": st.sampled_from(METHODS),
+    "audio": st.booleans(),
+}
+RIVALS = (
+    ("num_frames", "duration"),
+    ("bitrate", "crf", "target_size"),
+    ("factor", "fps"),
+    ("scale", "width"),
+    ("scale", "height"),
+)
 
 
 @st.composite
 def asked(draw):
     """Keyword arguments of a legal recipe."""
-    values = draw(st.fixed_dictionaries({"command": st.just("t2v"), "prompt": WORDS}, optional=VALUES))
+    command = draw(st.sampled_from(sorted(DOORS)))
+    needed = {name: ENTERING[name] for name in (draw(st.sampled_from(group)) for group in DOORS[command].needs)}
+    takes = {name: ENTERING[name] for name in DOORS[command].takes if name not in needed}
+    fixed = {"command": st.just(command), "prompt": WORDS, **needed}
+    values = draw(st.fixed_dictionaries(fixed, optional={**VALUES, **takes}))
     for group in RIVALS:
         for extra in [name for name in group if name in values][1:]:
             del values[extra]
@@ -73,12 +99,12 @@ def test_a_recipe_survives_json(values):
 @settings(max_examples=40)
 @given(asked())
 def test_what_was_typed_is_what_was_meant(values):
-    texts = {name: value if isinstance(value, bool) else str(value) for name, value in values.items()}
+    texts = {name: value if isinstance(value, bool | list) else str(value) for name, value in values.items()}
     assert Recipe.create(**texts) == Recipe.create(**values)
 
 
 def test_every_field_has_a_parser_and_is_drawn_above():
-    assert set(Recipe.__dataclass_fields__) == {"command", "prompt", *VALUES}
+    assert set(Recipe.__dataclass_fields__) == {"command", "prompt", *VALUES, *ENTERING}
 
 
 def test_codecs_are_those_that_can_be_encoded():
@@ -149,3 +175,70 @@ def test_rivals_exclude_each_other(both):
 def test_broken_json_is_refused(line):
     with pytest.raises(UsageError):
         Recipe.from_json(line)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("0:a.png", Pin(0, "a.png")),
+        ("-1:end.png:0.8", Pin(-1, "end.png", 0.8)),
+        (" 12 : b c.png : 1 ", Pin(12, "b c.png")),
+        ("3:C:/pictures/x.png", Pin(3, "C:/pictures/x.png")),
+        ("3:C:\\x.png:.5", Pin(3, "C:\\x.png", 0.5)),
+        ("+4:12:34.png", Pin(4, "12:34.png")),
+        ("5:a:0", Pin(5, "a", 0.0)),
+    ],
+)
+def test_pins(given, meant):
+    assert pin(given) == meant
+    assert pin(str(meant)) == meant
+
+
+@pytest.mark.parametrize("bad", ["", "a.png", ":a.png", "1.5:a.png", "0:", "0::1", "0:a.png:2", "0:a.png:-1", "x:a", 3])
+def test_pins_that_are_refused(bad):
+    with pytest.raises(UsageError):
+        pin(bad)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_pin_or_a_sentence(given):
+    try:
+        assert pin(given).path
+    except UsageError as fault:
+        assert "\n" not in str(fault)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"command": "i2v"}, "IMAGE or --image-at is missing"),
+        ({"command": "v2v", "prompt": "a"}, "VIDEO is missing"),
+        ({"command": "v2v", "video": "a.mp4"}, "the prompt is empty"),
+        ({"command": "interpolate"}, "is missing"),
+        ({"command": "interpolate", "video": "a.mp4", "images": ["a", "b"]}, "not both"),
+        ({"command": "interpolate", "images": ["a"]}, "two or more"),
+        ({"command": "interpolate", "video": "a.mp4", "factor": 2, "fps": 60}, "exclude each other"),
+        ({"command": "upscale", "video": "a.mp4", "image": "a.png"}, "not both"),
+        ({"command": "upscale", "video": "a.mp4", "scale": 2, "width": 64}, "exclude each other"),
+        ({"command": "t2v", "prompt": "a", "strength": 0.5}, "--strength does not apply to t2v; it belongs to v2v"),
+        ({"command": "t2v", "prompt": "a", "image": "a.png"}, "does not apply to t2v; it belongs to i2v"),
+        ({"command": "i3v", "prompt": "a"}, "did you mean 'i2v'"),
+        ({"prompt": "a"}, "command"),
+        ({"command": "i2v", "image": "a.png", "background": "wihte"}, "--background: 'wihte' is no colour"),
+        ({"command": "v2v", "video": "a.mp4", "prompt": "a", "strength": 1.1}, "--strength:"),
+    ],
+)
+def test_a_door_says_what_it_needs_and_what_it_does_not_know(values, sentence):
+    with pytest.raises(UsageError) as fault:
+        Recipe.create(**values)
+    assert sentence in str(fault.value)
+
+
+def test_the_files_that_enter_and_the_frames_they_are_pinned_to():
+    recipe = Recipe.create(command="i2v", image="a.png", last_image="z.png", image_at=["4:m.png:0.5"])
+    assert recipe.pins == (Pin(0, "a.png"), Pin(-1, "z.png"), Pin(4, "m.png", 0.5))
+    assert recipe.files == ("a.png", "z.png", "m.png")
+    assert Recipe.create(command="upscale", image="a.png").files == ("a.png",)
+    assert Recipe.create(command="interpolate", images=["a", "b"]).files == ("a", "b")
+    assert Recipe.create(command="extend", video="c.mp4").files == ("c.mp4",)
+    assert Recipe.create(command="t2v", prompt="a").files == ()

@@ -50,16 +50,17 @@ def windows(pieces: Iterable[Frames], length: int, overlap: int, count: int) -> 
     The last frame is repeated where the stream ends too soon.
     """
     waiting = iter(pieces)
-    held: Frames | None = None
+    held = next(waiting)
+    last = held[-1:]
     for _ in range(count):
-        parts = [] if held is None else [held]
-        missing = length - sum(map(len, parts))
+        parts = [held]
+        missing = length - len(held)
         while missing > 0 and (piece := next(waiting, None)) is not None:
             parts.append(piece)
             missing -= len(piece)
+            last = piece[-1:]
+        parts.append(np.repeat(last, max(0, missing), axis=0))
         whole = np.concatenate(parts)
-        if missing > 0:
-            whole = np.concatenate((whole, np.repeat(whole[-1:], missing, axis=0)))
         yield whole[:length]
         held = whole[length - overlap :]
 

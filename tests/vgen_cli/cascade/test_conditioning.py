@@ -1,14 +1,19 @@
-"""Prompts on their way to features: whose negative prompt is read, and when none is."""
+"""Prompts on their way to features, frames on their way to held latents."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
 from models.catalog import find
-from vgen_cli.cascade.conditioning import encode_prompts
+from models.diffusion.denoiser import LatentState
+from models.shapes import LatentShape, PixelShape
+from vgen_cli.cascade.conditioning import Guide, Guides, Held, encode_prompts
+from vgen_cli.plan import StagePlan
 from vgen_cli.recipe import Recipe
 
 CARD = replace(find("nano"), negative_prompt="blurry", text_tokens=7, text_mask=False)
@@ -40,3 +45,60 @@ def test_no_guidance_reads_no_negative_prompt():
     recipe = Recipe.create(command="t2v", prompt="a red circle", negative_prompt="dark")
     assert encode_prompts(encoder, recipe, CARD, guided=False).negative is None
     assert len(encoder.asked) == 1
+
+
+class Autoencoder:
+    """One latent frame for the first frame and one for every four more; its one channel is their mean level."""
+
+    latents_mean = torch.zeros(1)
+
+    def __init__(self):
+        self.encoded = []
+
+    def encode(self, video, tiling=None):
+        self.encoded.append(tuple(video.shape[2:]))
+        first, rest = video[:, :1, :1].mean((3, 4), keepdim=True), video[:, :1, 1:].mean((3, 4), keepdim=True)
+        self.latents = torch.cat((first, rest.unflatten(2, (-1, 4)).mean(3)), 2) if rest.shape[2] else first
+        return self
+
+    def mode(self):
+        return self.latents
+
+    def normalise(self, latents):
+        return latents
+
+
+def stage(fps, frames=17, side=16):
+    return StagePlan("base", PixelShape(frames, side, side), LatentShape(1, (frames - 1) // 4 + 1, 1, 1), Fraction(fps))
+
+
+def grey(levels):
+    return np.stack([np.full((32, 32, 3), level, np.uint8) for level in levels])
+
+
+def test_guides_are_encoded_at_the_size_and_rate_of_a_stage_once():
+    autoencoder = Autoencoder()
+    guides = Guides([Guide(grey(range(0, 90, 10))), Guide(grey([255]), 11, 0.5)], Fraction(16))
+    held = guides.held(stage(8), autoencoder, None)
+    assert autoencoder.encoded == [(5, 16, 16), (1, 16, 16)]  # every second frame of nine
+    assert [(latents.shape, strength) for latents, strength in held.placed] == [((1, 1, 2, 1, 1), 1.0)]
+    assert held.frames == (5.5,)
+    assert held.leading[0][1] == 0.5
+    assert guides.held(stage(8), autoencoder, None) is held
+    whole = guides.held(stage(16, 33, 32), autoencoder, None)
+    assert autoencoder.encoded[2:] == [(9, 32, 32), (1, 32, 32)]
+    assert whole.frames == (11.0,)
+
+
+def test_what_is_placed_is_held_in_the_clip_and_what_leads_before_it():
+    first, picture = torch.full((1, 1, 2, 1, 1), 5.0), torch.full((1, 1, 1, 1, 1), 7.0)
+    held = Held([(first, 1.0)], [(picture, 0.75)], (11.0,))
+    state = held.conditions(LatentState(torch.arange(4.0).view(1, 1, 4, 1, 1)), torch.full((1, 1, 1, 1, 1), 9.0))
+    assert state.latents.flatten().tolist() == [9, 0, 1, 2, 3]
+    assert state.clean.flatten().tolist() == [7, 5, 5, 0, 0]
+    assert state.mask.flatten().tolist() == [0.25, 0, 0, 1, 1]
+
+
+def test_a_state_without_guides_is_left_as_it_is():
+    state = LatentState(torch.zeros(1, 1, 4, 1, 1))
+    assert Guides().held(stage(8), None, None).conditions(state, state.latents[:, :, :0]) is state

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgen_cli.cascade.frames import at_rate, cropped, first, to_bytes
+from vgen_cli.cascade.frames import Tail, at_rate, cropped, first, joined, padded, to_bytes, to_tensor, windows
 
 rates = st.one_of(
     st.sampled_from([Fraction(24000, 1001), Fraction(30000, 1001), Fraction(8), Fraction(25), Fraction(60)]),
@@ -141,3 +141,74 @@ def test_bytes_are_rounded_to_the_nearest_and_clipped():
     assert made[0, 0, :, 0].tolist() == [0, 0, 255, 255]
     (made,) = to_bytes([torch.zeros(1, 3, 1, 2, 2, dtype=torch.bfloat16)])
     assert made.dtype == np.uint8
+
+
+def test_bytes_survive_the_way_to_a_tensor_and_back():
+    frames = np.arange(2 * 4 * 32 * 3, dtype=np.uint8).reshape(2, 4, 32, 3)
+    video = to_tensor(frames)
+    assert video.shape == (1, 3, 2, 4, 32)
+    assert (video.min(), video.max()) == (-1, 1)
+    assert np.array_equal(next(to_bytes([video])), frames)
+
+
+@given(st.integers(0, 5), st.integers(0, 5))
+def test_what_is_padded_is_cropped_again(down, across):
+    frames = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    larger = padded(frames, 3 + down, 4 + across)
+    assert larger.shape == (2, 3 + down, 4 + across, 3)
+    assert np.array_equal(next(cropped([larger], 3, 4)), frames)
+    assert np.array_equal(larger[:, 0, 0], frames[:, 0, 0])
+    assert np.array_equal(larger[:, -1, -1], frames[:, -1, -1])
+
+
+@given(lengths, st.integers(1, 7), st.integers(0, 3), st.integers(1, 5))
+def test_windows_share_frames_and_the_last_frame_is_repeated(lengths, length, overlap, count):
+    overlap = min(overlap, length - 1)
+    found = [values([window]) for window in windows(clip(lengths), length, overlap, count)]
+    last = sum(lengths) - 1
+    starts = [number * (length - overlap) for number in range(count)]
+    assert found == [[min(start + index, last) for index in range(length)] for start in starts]
+
+
+@given(lengths, lengths, st.integers(0, 2))
+def test_joined_clips_are_as_long_as_both_less_what_they_share(one, two, overlap):
+    overlap = min(overlap, sum(one), sum(two))
+    found = values(joined((clip(one, 2), clip(two, 3)), overlap))
+    assert len(found) == sum(one) + sum(two) - overlap
+    assert found[: sum(one) - overlap] == [2 * n for n in range(sum(one) - overlap)]
+    assert found[sum(one) :] == [3 * n for n in range(overlap, sum(two))]
+
+
+def test_a_join_fades_from_one_clip_into_the_next():
+    dark, light = np.zeros((6, 2, 3, 3), np.uint8), np.full((6, 2, 3, 3), 200, np.uint8)
+    assert values(joined(([dark], [light[:1], light[1:]]), 3)) == [0, 0, 0, 50, 100, 150, 200, 200, 200]
+
+
+def test_clips_that_agree_where_they_overlap_are_joined_without_a_trace():
+    whole = clip([40], 5)[0]
+    pieces = [whole[start : start + 12] for start in range(0, 36, 8)]
+    assert values(joined(([piece] for piece in pieces), 4)) == values([whole[:44]])[: 4 * 8 + 12]
+
+
+def test_joining_keeps_no_more_than_the_overlap():
+    alive = weakref.WeakSet()
+
+    class Counted(np.ndarray):
+        __hash__ = object.__hash__
+
+    def pieces():
+        for number in range(50):
+            piece = np.full((1, 2, 3, 3), number, np.uint8).view(Counted)
+            alive.add(piece)
+            yield piece
+            del piece
+            assert len(alive) <= 3
+
+    assert len(values(np.asarray(piece) for piece in joined((pieces(), pieces()), 3))) == 97
+
+
+@given(lengths, st.integers(0, 9))
+def test_the_tail_of_a_stream_is_noted_on_the_way(lengths, count):
+    tail = Tail(count)
+    assert values(tail.noted(clip(lengths))) == list(range(sum(lengths)))
+    assert values([tail.frames]) == list(range(sum(lengths)))[max(0, sum(lengths) - count) :]

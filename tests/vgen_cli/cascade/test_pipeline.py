@@ -168,7 +168,8 @@ def test_nothing_is_replaced_unless_asked(ready):
 def test_large_frames_are_decoded_in_tiles(ready, monkeypatch, asked, pixels, tiled):
     plan, located, place = ready(width=pixels[0], height=pixels[1], vae_tiling=asked)
     used = []
-    monkeypatch.setattr(pipeline.stages, "decode", lambda *arguments: used.append(arguments[-1].tiling) or (_ for _ in ()))
+    decode = lambda state, plan, context: used.append(context.tiling) or (_ for _ in ())
+    monkeypatch.setattr(pipeline.stages, "decode", decode)
     monkeypatch.setattr(pipeline.stages, "STAGES", dict.fromkeys(pipeline.stages.STAGES, lambda state, *_: state))
     with pytest.raises(MediaError, match="ended after 0"):
         render(plan, located, place, lambda event: None)
