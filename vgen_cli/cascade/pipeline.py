@@ -20,6 +20,7 @@ from .. import __version__
 from ..events import ClipFinished, FramesWritten, Listener, Note, StageStarted, StepDone, ignore
 from ..media.audio import Audio
 from ..media.destination import Destination
+from ..media.digest import digest
 from ..media.writer import WrittenClip, write_clip
 from ..plan import Plan, StagePlan
 from . import entering, frames, stages
@@ -185,6 +186,8 @@ def _write(
     metadata: bool,
 ) -> WrittenClip:
     note = {"vgen": __version__, "model": plan.card_name, **plan.recipe.to_dict()} if metadata else None
+    if note is not None and plan.recipe.files:
+        note["inputs"] = {path: digest(path) for path in plan.recipe.files}
     return write_clip(
         clip,
         output,
