@@ -86,9 +86,10 @@ def make_all(wanted: Sequence[Recipe], out: OutputOptions, shell: ShellOptions, 
     for job in jobs:
         encoder_of(job.plan.output.spec())  # asks ffmpeg itself
     session: Session | None = None
+    options = {"overwrite": bool(out.overwrite), "metadata": out.metadata is not False}
     for job in jobs:
         with reporting(quiet=bool(shell.quiet), verbose=bool(shell.verbose)) as listener:
-            session, facts = carry_out(job, listener, out, session)
+            session, facts = carry_out(job, listener, session, **options)
         if json_lines:
             say_json(line(facts, job))
         elif not job.place.is_stream:
@@ -96,27 +97,26 @@ def make_all(wanted: Sequence[Recipe], out: OutputOptions, shell: ShellOptions, 
 
 
 def carry_out(
-    job: Job, listener: Listener, out: OutputOptions, session: Session | None
+    job: Job, listener: Listener, session: Session | None = None, *, overwrite: bool = False, metadata: bool = True
 ) -> tuple[Session | None, Mapping[str, Any]]:
     """One clip; the session holds what is loaded, for the next one of the same model and machine."""
-    from ..cascade.pipeline import open_session, render
+    from ..cascade.pipeline import render
 
-    plan = job.plan
-    listener(Note(f"{job.place}: seed {plan.recipe.seed}" if plan.prompted else str(job.place)))
-    for note in plan.notes:
-        listener(Note(note))
-    if session is None and not plan.on_frames:
-        session = open_session(plan, job.located, listener)
-    facts = render(
-        plan,
-        job.located,
-        job.place,
-        listener,
-        overwrite=bool(out.overwrite),
-        metadata=out.metadata is not False,
-        session=session,
-    )
+    listener(Note(f"{job.place}: seed {job.plan.recipe.seed}" if job.plan.prompted else str(job.place)))
+    session = opened(job, listener, session)
+    facts = render(job.plan, job.located, job.place, listener, overwrite=overwrite, metadata=metadata, session=session)
     return session, facts
+
+
+def opened(job: Job, listener: Listener, session: Session | None = None) -> Session | None:
+    """The session, or a new one where the job needs one; the remarks of the plan are told first."""
+    from ..cascade.pipeline import open_session
+
+    for note in job.plan.notes:
+        listener(Note(note))
+    if session is not None or job.plan.on_frames:
+        return session
+    return open_session(job.plan, job.located, listener)
 
 
 def prepare(wanted: Sequence[Recipe], places: Sequence[Destination]) -> list[Job]:
