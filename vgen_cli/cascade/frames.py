@@ -66,7 +66,10 @@ def windows(pieces: Iterable[Frames], length: int, overlap: int, count: int) -> 
 
 
 def joined(clips: Iterable[Iterable[Frames]], overlap: int) -> Iterator[Frames]:
-    """Clips one after another, the last `overlap` frames of each cross-faded into the first of the next."""
+    """Clips one after another, the last `overlap` frames of each cross-faded into the first of the next.
+
+    The last of them is the next clip's alone, so where one frame is shared, it is the next clip's.
+    """
     tail: Frames | None = None
     for clip in clips:
         kept = Tail(overlap)
@@ -107,7 +110,7 @@ class Tail:
 def _faded(before: Frames, piece: Frames, index: int, overlap: int) -> Frames:
     """A piece that begins at `index` of an overlap, with what was there `before` mixed in, less from frame to frame."""
     count = min(len(piece), overlap - index)
-    share = (np.arange(index + 1, index + count + 1, dtype=np.float32) / (overlap + 1))[:, None, None, None]
+    share = (np.arange(index + 1, index + count + 1, dtype=np.float32) / overlap)[:, None, None, None]
     mixed = before[index : index + count] * (1 - share) + piece[:count] * share
     return np.concatenate((np.round(mixed).astype(np.uint8), piece[count:]))
 

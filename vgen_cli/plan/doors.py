@@ -202,8 +202,7 @@ def _between(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
             f"the latent stage of {card.name} makes up to {most} times as many frames; from {human_rate(facts.fps)} to "
             f"{human_rate(fps)} fps use --method flow"
         )
-    own = timing_of(replace(recipe, fps=None), card)
-    windows, pixels, overlap = _through(card, facts, own.base_frames)
+    windows, pixels, overlap = _through(card, facts, timing_of(replace(recipe, fps=None), card).made)
     made = replace(pixels, frames=(pixels.frames - 1) * factor + 1)
     stages = [
         *upsampling(recipe, card, pixels, facts.fps, rate=factor),

@@ -99,6 +99,12 @@ def test_no_rows(jobs):
         jobs("# nothing\n\n")
 
 
+def test_more_clips_than_anyone_can_mean(jobs, monkeypatch):
+    monkeypatch.setattr("vgen_cli.batch.jobs.MOST_JOBS", 25)
+    with pytest.raises(UsageError, match="line 3: more than 25 clips"):
+        jobs("a\nb\nc\nd\n", num_clips="10")
+
+
 def test_shards_part_the_rows(jobs):
     made = jobs("".join(f"p{n} --num-clips 2\n" for n in range(7)))
     parts = [shard(made, number, 3) for number in (1, 2, 3)]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vgen_cli.batch.engines import Result
-from vgen_cli.batch.jobs import Job
+from vgen_cli.batch.jobs import Job, Result
 from vgen_cli.batch.telling import Telling, duration
 from vgen_cli.events import ClipFinished, Note, StageFinished
 from vgen_cli.media.destination import Destination
@@ -51,7 +50,7 @@ def test_quiet_tells_of_failures_alone(capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")]
+    ("seconds", "words"), [(0.2, "0.2 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")]
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words

@@ -181,7 +181,8 @@ def test_joined_clips_are_as_long_as_both_less_what_they_share(one, two, overlap
 
 def test_a_join_fades_from_one_clip_into_the_next():
     dark, light = np.zeros((6, 2, 3, 3), np.uint8), np.full((6, 2, 3, 3), 200, np.uint8)
-    assert values(joined(([dark], [light[:1], light[1:]]), 3)) == [0, 0, 0, 50, 100, 150, 200, 200, 200]
+    assert values(joined(([dark], [light[:1], light[1:]]), 4)) == [0, 0, 50, 100, 150, 200, 200, 200]
+    assert values(joined(([dark], [light]), 1)) == [0] * 5 + [200] * 6
 
 
 def test_clips_that_agree_where_they_overlap_are_joined_without_a_trace():

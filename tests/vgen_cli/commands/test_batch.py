@@ -153,7 +153,7 @@ def test_a_dry_run_shows_a_table(shell, rendered, rows, tmp_path):
         ["1", "t2v", "64x128", "16", "16", "rows/0001-a-1.mp4"],
         ["2", "t2v", "128x128", "32", "16", "rows/0002-b-2.mp4"],
     ]
-    assert done.out.endswith("\n\n2 clips, 3 s in all; 0 there already\n")
+    assert done.out.endswith("\n\n2 clips, 3.0 s in all; 0 there already\n")
     line = json.loads(shell("batch", file, "--dry-run", "--json").out.splitlines()[1])
     assert (line["line"], line["there"], line["recipe"]["prompt"]) == (2, False, "b")
     assert list(tmp_path.iterdir()) == [tmp_path / file]

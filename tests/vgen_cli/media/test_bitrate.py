@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,42 +28,47 @@ RECIPE = {"prompt": "a red circle " * 20}
         ("c.mov", "h265", "flat", 1_000_000),
         ("c.mp4", "av1", "texture", 300_000),
         ("c.webm", "vp9", "texture", 300_000),
-        ("c.webm", "vp9", "texture", 1_500_000),
+        ("c.webm", "vp9", "disc", 500_000),
+        ("c.mp4", "vp9", "flat", 500_000),
+        ("c.mkv", "av1", "disc", 500_000),
     ],
 )
-def test_a_bitrate_is_met_within_five_percent(tmp_path, clip, spec, name, codec, kind, bitrate):
+def test_a_bitrate_is_met_within_three_percent(tmp_path, clip, spec, name, codec, kind, bitrate):
     wanted = spec(width=128, height=128, num_frames=48, codec=codec, bitrate=bitrate, fps=Fraction(24))
     written = write_clip(clip(48, kind, 128, 128), tmp_path / name, wanted, metadata=RECIPE, threads=1)
-    assert written.facts.bitrate == pytest.approx(bitrate, rel=0.05)
+    assert written.facts.bitrate == pytest.approx(bitrate, rel=0.03)
     assert written.facts.num_frames == 48
     assert written.facts.color_space == "bt709"
     assert written.passes >= 2
-    assert any("filler" in warning for warning in written.warnings) == (kind in ("flat", "black"))
+    assert any("filler" in warning for warning in written.warnings) == (kind in ("flat", "black") or bitrate == 500_000)
     assert read_recipe(tmp_path / name) == RECIPE
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
     if bitrate >= 300_000:
-        assert written.facts.size_bytes * 8 / written.facts.duration == pytest.approx(bitrate, rel=0.05)
+        assert written.facts.size_bytes * 8 / written.facts.duration == pytest.approx(bitrate, rel=0.03)
 
 
 def test_noise_that_vp9_cannot_spend_its_bitrate_on_still_makes_a_clip(tmp_path, clip, spec):
     wanted = spec(width=128, height=128, num_frames=12, codec="vp9", bitrate=20_000_000)
     written = write_clip(clip(12, "noise", 128, 128), tmp_path / "c.webm", wanted, threads=1)
     assert written.facts.num_frames == 12
-    assert "too plain" in written.warnings[0]
+    assert "filler" in written.warnings[0]
 
 
-def test_what_a_codec_cannot_fill_is_told(tmp_path, clip, spec):
-    written = write_clip(
-        clip(48, "flat"), tmp_path / "c.webm", spec(num_frames=48, codec="av1", bitrate=10**6), threads=1
-    )
-    assert "too plain for 1000000 bits a second in av1" in written.warnings[0]
+def test_what_a_codec_cannot_reach_is_told(tmp_path, clip, spec):
+    wanted = spec(width=128, height=128, num_frames=24, codec="h264", bitrate=3_000)
+    written = write_clip(clip(24, "noise", 128, 128), tmp_path / "c.mp4", wanted, threads=1)
+    assert re.fullmatch(r"the clip is too busy for 3000 bits a second in h264: it has \d+", written.warnings[0])
+    assert str(written.facts.bitrate) in written.warnings[0]
 
 
-@pytest.mark.parametrize("codec", ["h264", "av1"])
-def test_a_target_size_is_used_and_not_exceeded(tmp_path, clip, spec, codec):
+@pytest.mark.parametrize(
+    ("codec", "name", "kind"), [("h264", "c.mov", "texture"), ("av1", "c.mp4", "texture"), ("vp9", "c.webm", "flat")]
+)
+def test_a_target_size_is_met_within_three_percent_and_never_exceeded(tmp_path, clip, spec, codec, name, kind):
     wanted = spec(width=128, height=128, num_frames=48, codec=codec, target_size=60_000)
-    write_clip(clip(48, "texture", 128, 128), tmp_path / "c.mp4", wanted, metadata=RECIPE, threads=1)
-    assert 0.9 * 60_000 <= (tmp_path / "c.mp4").stat().st_size <= 60_000
+    written = write_clip(clip(48, kind, 128, 128), tmp_path / name, wanted, metadata=RECIPE, threads=1)
+    assert 0.97 * 60_000 <= (tmp_path / name).stat().st_size <= 60_000
+    assert any("fill its size" in warning for warning in written.warnings) == (kind == "flat")
 
 
 def test_a_size_out_of_reach_leaves_nothing(tmp_path, clip, spec):
@@ -94,9 +100,9 @@ def test_steering_meets_every_aim_an_encoder_can_reach(gain, bend, overhead, wan
     scaled = gain * wanted ** (1 - bend)
     best = steer(_encoder(scaled, bend, overhead, float("inf")), goal, wanted, 2 * 10**9)
     if limit:
-        assert 0.9 * wanted <= best.file <= wanted
+        assert 0.97 * wanted <= best.file <= wanted
     else:
-        assert abs(best.video / wanted - 1) <= 0.05
+        assert abs(best.video / wanted - 1) <= 0.03
 
 
 @given(st.integers(100, 10_000))
@@ -115,7 +121,13 @@ def test_steering_gives_up_where_a_higher_request_brings_nothing(most):
 
 def test_stream_and_file_are_both_within_the_promise_where_the_overhead_is_small():
     goal = Goal(100_000, False)
-    for overhead in (0, 1_000, 4_000, 7_000):
+    for overhead in (0, 1_000, 3_000):
         video = goal.aim(overhead)
-        assert video / 100_000 >= 0.96
-        assert (video + overhead) / 100_000 <= 1.04
+        assert video / 100_000 >= 0.98
+        assert (video + overhead) / 100_000 <= 1.02
+    assert Goal(100_000, False, sound=20_000).aim(20_000) == 100_000
+
+
+def test_sound_is_part_of_a_size_and_not_of_a_bitrate():
+    assert Goal(100_000, True, sound=20_000).aim(21_000) == pytest.approx(77_500)
+    assert Goal(100_000, False, sound=20_000).aim(21_000) == pytest.approx(99_500)

@@ -16,7 +16,18 @@ from vgen_cli.media.destination import check_destination, parse_destination, pub
 
 @pytest.mark.parametrize(
     ("text", "container"),
-    [("a.mp4", "mp4"), ("a.MOV", "mov"), ("x/y.mkv", "mkv"), ("a.b.webm", "webm"), ("a.gif", "gif"), ("f/", "png")],
+    [
+        ("a.mp4", "mp4"),
+        ("a.MOV", "mov"),
+        ("x/y.mkv", "mkv"),
+        ("a.b.webm", "webm"),
+        ("a.gif", "gif"),
+        ("f/", "png"),
+        ("a.PNG", "still"),
+        ("a.jpeg", "still"),
+        ("a.webp", "still"),
+        ("a.png/", "png"),
+    ],
 )
 def test_the_name_says_the_container(text, container):
     assert parse_destination(text).container == container
@@ -40,7 +51,7 @@ def test_any_name_is_read_or_refused(text):
         container = parse_destination(text).container
     except UsageError:
         return
-    assert container in {"mp4", "mov", "mkv", "webm", "gif", "png"}
+    assert container in {"mp4", "mov", "mkv", "webm", "gif", "png", "still"}
 
 
 def _leftovers(folder):

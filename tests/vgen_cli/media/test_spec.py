@@ -16,6 +16,7 @@ from vgen_cli.media.spec import (
     check_encoding,
     check_size,
     default_codec,
+    pixel_format,
 )
 
 
@@ -39,7 +40,7 @@ def test_open_fields_take_the_defaults_of_the_container(spec):
 def test_a_codec_that_does_not_fit_names_those_that_do():
     with pytest.raises(UsageError, match=r"h264 does not fit \.webm, which takes vp9, av1; it fits \.mp4, \.mov"):
         check_codec("h264", "webm")
-    with pytest.raises(UsageError, match=r"ffv1 does not fit \.mp4.*\.mkv"):
+    with pytest.raises(UsageError, match=r"ffv1 does not fit \.mp4.*it fits \.mov, \.mkv"):
         check_codec("ffv1", "mp4")
     with pytest.raises(UsageError, match="gif takes no codec"):
         check_codec("h264", "gif")
@@ -85,7 +86,14 @@ def test_odd_sizes_that_a_format_can_hold():
         ({"target_size": 10}, "mp4", "too small for 0.416667 s; ask for 53 bytes or more"),
         ({"preset": "warp"}, "mp4", "h264 has no encoder preset 'warp'; choose one of ultrafast"),
         ({"preset": "slow", "codec": "ffv1"}, "mkv", "leave --encoder-preset out"),
-        ({"pix_fmt": "yuv444p", "codec": "av1"}, "mp4", "choose one of yuv420p, yuv420p10le"),
+        (
+            {"pix_fmt": "yuv420p12", "codec": "av1"},
+            "mp4",
+            "no pixel format 'yuv420p12'; choose one of yuv420p, yuv422p",
+        ),
+        ({}, "still", "a picture holds one frame, not 10; name a folder ending in / .*frames/"),
+        ({"codec": "h264", "num_frames": 1}, "still", "a picture takes no codec, not h264"),
+        ({"crf": 20, "num_frames": 1}, "still", "a picture has no such dial; leave --crf out"),
         ({"width": 8, "codec": "h265"}, "mp4", "sides of 16 to 8192 pixels, not 8x64"),
         ({"height": 32, "codec": "av1"}, "mp4", "sides of 64 to 8192 pixels, not 64x32"),
         ({"width": 0}, "mp4", "not 0x64"),
@@ -99,6 +107,11 @@ def test_what_does_not_fit_is_said_in_one_sentence(spec, changes, container, sen
     with pytest.raises(UsageError, match=sentence) as caught:
         check_encoding(spec(**changes), container)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pixel_format_may_be_named_for_short(spec):
+    assert check_encoding(spec(pix_fmt="yuv420p10"), "mp4").pix_fmt == "yuv420p10le"
+    assert pixel_format("yuv444p") == "yuv444p"
 
 
 def test_checks_and_probing_import_neither_numpy_nor_torch():

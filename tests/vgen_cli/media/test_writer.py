@@ -16,6 +16,7 @@ from vgen_cli.media.destination import check_destination
 from vgen_cli.media.metadata import read_recipe
 from vgen_cli.media.probe import probe
 from vgen_cli.media.reader import frames as read_frames
+from vgen_cli.media.source import Motion
 from vgen_cli.media.writer import write_clip
 
 RECIPE = {
@@ -31,6 +32,8 @@ PLACES = [
     ("clip.mp4", "vp9", "yuv420p"),
     ("clip.mov", "h264", "yuv422p"),
     ("clip.mov", "h265", "yuv420p"),
+    ("clip.mov", "ffv1", "bgr0"),
+    ("clip.mp4", "av1", "yuv444p10le"),
     ("clip.mkv", "h265", "yuv420p"),
     ("clip.mkv", "ffv1", "bgr0"),
     ("clip.mkv", "ffv1", "yuv420p10le"),
@@ -257,7 +260,7 @@ def test_an_ffmpeg_that_dies_leaves_nothing(tmp_path, clip, spec, monkeypatch):
 
 
 def test_a_file_that_fails_its_check_is_not_kept(tmp_path, clip, spec, monkeypatch):
-    monkeypatch.setattr(verify, "_decode", lambda *_: (10, 0.0))
+    monkeypatch.setattr(verify, "_decode", lambda *_: (10, 0.0, Motion()))
     with pytest.raises(MediaError, match="failed its check: it is black, and the frames were not"):
         write_clip(clip(10), tmp_path / "c.mp4", spec(), threads=1)
     assert _names(tmp_path) == []
