@@ -1,9 +1,8 @@
 """Meeting a bitrate or a size: frames once into a lossless intermediate, then passes until the aim is met.
 
 One pass misses by up to 18 %. Two come near; what was written is measured, and the second pass repeated with
-a corrected request while it misses. Content too plain to fill a bitrate is given the finest quantisers (vp9) or
-padded with the codec's own filler (h264, h265), so that a rate that was asked for is the rate in the file. Knows
-no place and no recipe.
+a corrected request while it misses. Content too plain to fill a bitrate is given the finest quantisers (vp9, av1),
+then filler, so that what was asked for is what the file has; and that is said. Knows no place and no recipe.
 """
 
 from __future__ import annotations
@@ -15,27 +14,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MediaError
+from .destination import on_disk
 from .encode import (
     INTERMEDIATE,
     TAGGED,
+    TAGS,
     Job,
     container_arguments,
     convert,
     encoder_arguments,
+    further_inputs,
     joined,
     lossless_arguments,
-    metadata_input,
     rate,
     raw_input,
 )
 from .ffmpeg import TOO_LOW, FfmpegError, run
+from .filler import pad
 from .probe import probe
 from .source import Source, feed
 from .spec import EncodeSpec
 
-PROMISE = 0.05  # of the bitrate, on clips of two seconds and more
-_ATTEMPTS = 6
-_PADDED = ("h264", "h265")
+PROMISE = 0.03  # of the bitrate, on clips of two seconds and more
+_ATTEMPTS = 8
+_PADDED = ("h264", "h265")  # by the encoder itself
+_FINER = ("vp9", "av1")
 
 
 @dataclass(frozen=True)
@@ -57,26 +60,27 @@ class Attempt:
 class Goal:
     """What the file should weigh.
 
-    A bitrate is that of the video stream; where the rest of the file is small beside it, the aim lies midway,
-    so that stream and file are both within the promise. A size is never exceeded.
+    A bitrate is that of the video stream; where the rest of the file (its sound apart) is small beside it, the aim
+    lies midway, so that stream and file are both within the promise. A size is that of all, and never exceeded.
     """
 
     wanted: int
     limit: bool
+    sound: int = 0
 
     @classmethod
-    def of(cls, spec: EncodeSpec) -> Goal:
-        """The goal of a spec with a bitrate or a target size, in bytes."""
-        if spec.target_size is not None:
-            return cls(spec.target_size, True)
-        assert spec.bitrate is not None, "a goal needs a bitrate or a size"
-        return cls(round(spec.bitrate * spec.duration / 8), False)
+    def of(cls, job: Job) -> Goal:
+        """The goal of a job with a bitrate or a target size, in bytes."""
+        if job.spec.target_size is not None:
+            return cls(job.spec.target_size, True, job.sound_bytes)
+        assert job.spec.bitrate is not None, "a goal needs a bitrate or a size"
+        return cls(round(job.spec.bitrate * job.spec.duration / 8), False, job.sound_bytes)
 
     def aim(self, overhead: int) -> float:
         """Bytes of video to aim at, given the bytes that are not video."""
         if self.limit:
             return max(0.985 * self.wanted - overhead, 0.01 * self.wanted)
-        return max(0.965 * self.wanted, self.wanted - overhead / 2)
+        return max(0.985 * self.wanted, self.wanted - (overhead - self.sound) / 2)
 
     def error(self, attempt: Attempt) -> float:
         """How far the video is from the aim, as a share of what is wanted; negative: too small."""
@@ -84,9 +88,11 @@ class Goal:
 
     def met(self, attempt: Attempt, number: int) -> bool:
         """Whether no further attempt is worth its time; after the third, less is asked."""
-        if self.limit:
-            return attempt.file <= self.wanted and self.error(attempt) > -0.03
-        return abs(self.error(attempt)) <= (0.01 if number < 3 else 0.025)
+        return abs(self.error(attempt)) <= (0.01 if number < 3 else 0.014)
+
+    def falls_short(self, attempt: Attempt) -> bool:
+        """Whether the clip does not fill what it was given."""
+        return self.error(attempt) < -0.015
 
     def rank(self, attempt: Attempt) -> float:
         """Smaller is better."""
@@ -104,57 +110,54 @@ def encode_to_rate(job: Job, source: Source, on_stage: Callable[[str], None]) ->
     Raises:
         MediaError: ffmpeg failed, or the clip cannot be made as small as `target_size`.
     """
-    goal = Goal.of(job.spec)
-    start = min(_bits(goal.aim(0), job.spec), job.spec.row.max_bitrate)
+    goal = Goal.of(job)
+    most = job.spec.row.max_bitrate
+    start = min(_bits(goal.aim(goal.sound + len(job.comment.encode())), job.spec), most)
     _first_pass(job, source, start)
     runs = 1
 
-    def second_pass(request: int) -> Attempt:
-        nonlocal runs
-        runs += 1
-        on_stage("second pass" if runs == 2 else f"correcting the bitrate, pass {runs}")
-        return _second_pass(job, request, runs)
+    def passes(doing: str, **dials: bool) -> Callable[[int], Attempt]:
+        def second_pass(request: int) -> Attempt:
+            nonlocal runs
+            runs += 1
+            on_stage("second pass" if runs == 2 else f"{doing}, pass {runs}")
+            return _second_pass(job, request, runs, **dials)
 
-    def finest_pass(request: int) -> Attempt:
-        nonlocal runs
-        runs += 1
-        on_stage(f"correcting the bitrate, pass {runs}")
-        return _second_pass(job, request, runs, finest=True)
+        return second_pass
 
-    def padded_pass(request: int) -> Attempt:
-        nonlocal runs
-        runs += 1
-        on_stage(f"filling up to the bitrate, pass {runs}")
-        return _second_pass(job, request, runs, filler=True)
-
-    best = steer(second_pass, goal, start, job.spec.row.max_bitrate)
-    warnings: list[str] = []
-    if job.spec.codec == "vp9" and best.video < goal.wanted * (1 - PROMISE):
+    best = plain = steer(passes("correcting the bitrate"), goal, start, most)
+    if goal.falls_short(best) and job.spec.codec in _FINER:
         with contextlib.suppress(FfmpegError):  # noise: what there is stays
-            best = min(best, steer(finest_pass, goal, start, job.spec.row.max_bitrate), key=goal.rank)
-    if not goal.limit and best.video < goal.wanted * (1 - PROMISE) and job.spec.codec in _PADDED:
-        padded = steer(padded_pass, goal, start, job.spec.row.max_bitrate)
-        if goal.rank(padded) < goal.rank(best):
-            share = round(100 * (1 - best.video / padded.video))
-            warnings.append(f"the clip is too plain to fill its bitrate: {share} % of the file is filler")
-            best = padded
-    warnings += _shortfall(goal, best, job.spec)
-    return best.path, warnings, runs
+            finest = steer(passes("correcting the bitrate", finest=True), goal, start, most)
+            best = plain = min(best, finest, key=goal.rank)
+    if goal.falls_short(best):
+        if job.spec.codec in _PADDED:
+            padded = steer(passes("filling up to the bitrate", filler=True), goal, start, most)
+        else:
+            padded = _padded(job, best, round(goal.aim(best.overhead)) - best.video)
+        best = min(best, padded, key=goal.rank)
+    return best.path, _remarks(goal, best, plain, job.spec), runs
 
 
-def _shortfall(goal: Goal, best: Attempt, spec: EncodeSpec) -> list[str]:
+def _remarks(goal: Goal, best: Attempt, plain: Attempt, spec: EncodeSpec) -> list[str]:
+    """Warnings about a clip that missed its goal, or reached it only with filler."""
+    if goal.limit and best.file > goal.wanted:
+        raise MediaError(
+            f"the clip cannot be made smaller than {best.file} bytes at this size and length, "
+            f"and {goal.wanted} were asked; lower --size, --fps or --duration, or raise --target-size"
+        )
+    remarks = []
+    if best is not plain and best.video > plain.video:
+        share = round(100 * (1 - plain.video / best.video))
+        asked = "size" if goal.limit else "bitrate"
+        remarks.append(f"the clip is too plain to fill its {asked}: {share} % of the file is filler")
     if goal.limit:
-        if best.file > goal.wanted:
-            raise MediaError(
-                f"the clip cannot be made smaller than {best.file} bytes at this size and length, "
-                f"and {goal.wanted} were asked; lower --size, --fps or --duration, or raise --target-size"
-            )
-        return []
-    if abs(best.video / goal.wanted - 1) <= PROMISE:
-        return []
-    got = _bits(best.video, spec)
-    why = "busy" if best.video > goal.wanted else "plain"
-    return [f"the clip is too {why} for {spec.bitrate} bits a second in {spec.codec}: it has {got}"]
+        if best.file < goal.wanted * (1 - PROMISE):
+            remarks.append(f"the clip is too plain for {goal.wanted} bytes in {spec.codec}: it has {best.file}")
+    elif abs(best.video / goal.wanted - 1) > PROMISE:
+        why, got = "busy" if best.video > goal.wanted else "plain", _bits(best.video, spec)
+        remarks.append(f"the clip is too {why} for {spec.bitrate} bits a second in {spec.codec}: it has {got}")
+    return remarks
 
 
 def steer(encode: Callable[[int], Attempt], goal: Goal, request: int, most: int) -> Attempt:
@@ -169,6 +172,10 @@ def steer(encode: Callable[[int], Attempt], goal: Goal, request: int, most: int)
                 raise
             floor = request = 4 * request
             continue
+        best = min(tried, key=goal.rank)
+        for attempt in tried:
+            if attempt is not best:
+                attempt.path.unlink(missing_ok=True)
         if goal.met(tried[-1], len(tried)) or _is_full(tried, goal):
             break
         request = min(max(_next_request(tried, goal), floor), most)
@@ -242,10 +249,32 @@ def _second_pass(job: Job, request: int, number: int, *, filler: bool = False, f
     )
     arguments = joined(
         ["-loglevel", "error", "-nostats", "-r", rate(job.spec.fps), "-i", INTERMEDIATE],
-        metadata_input(bool(job.comment)),
+        further_inputs(job),
         ["-map", "0:v", *(["-vf", TAGGED] if job.spec.pix_fmt.startswith("yuv") else []), *encoder],
         container_arguments(job, path.name),
     )
     run(arguments, "encoding the clip", cwd=job.room)
+    return _weighed(path, request)
+
+
+def _padded(job: Job, attempt: Attempt, size: int) -> Attempt:
+    """The same pictures with `size` bytes of filler among them."""
+    bare, filled, path = job.room / "bare.ivf", job.room / "filled.ivf", job.room / f"filled.{job.container}"
+    quiet = ["-loglevel", "error", "-nostats"]
+    copied = ["-map", "0:v", "-c:v", "copy"]
+    run([*quiet, "-i", attempt.path.name, *copied, "-f", "ivf", bare.name], "filling up the clip", cwd=job.room)
+    with on_disk():
+        pad(bare, filled, size, job.spec.fps)
+    arguments = joined(
+        [*quiet, "-i", filled.name],
+        further_inputs(job),
+        [*copied, *TAGS],
+        container_arguments(job, path.name),
+    )
+    run(arguments, "filling up the clip", cwd=job.room)
+    return _weighed(path, attempt.request)
+
+
+def _weighed(path: Path, request: int) -> Attempt:
     facts = probe(path)
     return Attempt(path, request, facts.video_bytes, facts.size_bytes)

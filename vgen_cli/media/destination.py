@@ -20,6 +20,7 @@ from pathlib import Path
 from ..errors import MediaError, UsageError
 
 EXTENSIONS = {".mp4": "mp4", ".mov": "mov", ".mkv": "mkv", ".webm": "webm", ".gif": "gif"}
+STILLS = (".png", ".jpg", ".jpeg", ".webp")
 _OUR_FRAMES = re.compile(r"\d{5,}\.png|recipe\.json|\.DS_Store")
 
 
@@ -29,7 +30,7 @@ class Destination:
 
     Attributes:
         path: the file or folder; `-` for standard output.
-        container: a key of `spec.CONTAINERS`; `png` for a folder of frames.
+        container: a key of `spec.CONTAINERS`; `png` for a folder of frames, `still` for a single picture.
     """
 
     path: Path
@@ -44,6 +45,11 @@ class Destination:
     def is_folder(self) -> bool:
         """Whether the clip is a folder of PNG frames."""
         return self.container == "png"
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the clip is a single picture."""
+        return self.container == "still"
 
     def __str__(self) -> str:
         return "standard output" if self.is_stream else f"{self.path}{os.sep if self.is_folder else ''}"
@@ -65,13 +71,17 @@ def parse_destination(output: str | os.PathLike[str]) -> Destination:
             raise UsageError(f"{text} cannot be replaced by a folder of frames; name one of its own: -o frames/")
         return Destination(Path(text), "png")
     path = Path(text)
-    container = EXTENSIONS.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    container = "still" if suffix in STILLS else EXTENSIONS.get(suffix)
     if container is None:
         if path.is_dir():
             frames = "" if path.name in ("", "..") else f"{text}/ for PNG frames, or "
             raise UsageError(f"{text} is a folder; write {frames}{text}/clip.mp4")
         had = f"the extension {path.suffix!r}" if path.suffix else "no extension"
-        raise UsageError(f"{text} has {had}; use {', '.join(EXTENSIONS)}, or a folder ending in / for PNG frames")
+        raise UsageError(
+            f"{text} has {had}; use {', '.join(EXTENSIONS)}, a folder ending in / for PNG frames, "
+            f"or {', '.join(STILLS)} for a single picture"
+        )
     return Destination(path, container)
 
 
@@ -155,6 +165,15 @@ def workspace(destination: Destination) -> Iterator[Path]:
         except OSError as fault:
             raise MediaError(f"{destination} cannot be written: {fault.strerror}") from None
         yield room
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[None]:
+    """Turns a refusal of the disk, while a clip is being written, into a sentence."""
+    try:
+        yield
+    except OSError as fault:
+        raise MediaError(f"the clip cannot be written: {fault.strerror or fault}") from None
 
 
 def publish(finished: Path, destination: Destination, *, overwrite: bool) -> None:

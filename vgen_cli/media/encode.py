@@ -21,9 +21,24 @@ INTERMEDIATE = "lossless.nut"
 METADATA = "metadata.txt"
 PASS_LOG = "passes"
 PALETTE = "palette.png"
-_TAGS = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+TAGS = ("-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
+_ONLY_420 = {"libsvtav1": ("", "yuv420p", "yuv420p10le")}
 _MIN_TIMESCALE = 10_000
+_FINEST_AV1 = 1
 _QUICKTIME_COMMENT_LIMIT = 60_000  # a classic QuickTime string counts its bytes in 16 bits
+
+
+@dataclass(frozen=True)
+class Track:
+    """Sound that is ready: a file in the workspace with one stream, copied into the clip as it is.
+
+    Attributes:
+        name: of the file.
+        size: bytes of the stream.
+    """
+
+    name: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class Job:
         room: the workspace; everything happens in it.
         comment: the text of the comment tag; "" for none.
         threads: for encoder and decoder; None lets ffmpeg choose.
+        track: its sound; None for none.
     """
 
     spec: EncodeSpec
@@ -43,18 +59,25 @@ class Job:
     room: Path
     comment: str = ""
     threads: int | None = None
+    track: Track | None = None
+
+    @property
+    def sound_bytes(self) -> int:
+        """Bytes of the sound."""
+        return self.track.size if self.track else 0
 
 
 def encoder_of(spec: EncodeSpec) -> str:
-    """The best encoder for the spec's codec that this ffmpeg has.
+    """The best encoder for the spec's codec and pixel format that this ffmpeg has.
 
     Raises:
         MediaError: it has none.
     """
-    for name in spec.row.encoders:
+    able = [name for name in spec.row.encoders if name not in _ONLY_420 or spec.pix_fmt in _ONLY_420[name]]
+    for name in able:
         if name in encoders():
             return name
-    raise MediaError(f"this ffmpeg has no encoder for {spec.codec} ({' or '.join(spec.row.encoders)})")
+    raise MediaError(f"this ffmpeg has no encoder for {spec.codec} {spec.pix_fmt} ({' or '.join(able)})")
 
 
 def raw_input(spec: EncodeSpec) -> list[str]:
@@ -112,24 +135,23 @@ def encoder_arguments(
         bitrate: bits a second to aim at; None: constant quality by `spec.crf`.
         number: which of two passes; 0: a single one.
         filler: pad every frame up to the bitrate (h264, h265), for content that cannot fill it.
-        finest: the finest quantisers too (vp9), for content that is not noise.
+        finest: the finest quantisers too (vp9, av1), for content that is not noise.
     """
     encoder = encoder_of(spec)
     arguments = ["-c:v", encoder, *threads_of(threads), *_speed(encoder, spec.preset)]
     if spec.pix_fmt.startswith("yuv"):
-        arguments += _TAGS
+        arguments += TAGS
     if spec.codec == "h265" and container in ("mp4", "mov"):
         arguments += ["-tag:v", "hvc1"]
     if encoder == "libx265":
         return arguments + _x265(spec, threads, bitrate, number, filler)
+    if finest and encoder == "libsvtav1":  # by its bitrate it never comes near them
+        return [*arguments, "-crf", str(_FINEST_AV1)]
     if bitrate is None:
         if spec.crf is not None:
             # libvpx and libaom keep to a constant quality only where the bitrate is zero.
-            arguments += [
-                "-crf",
-                f"{spec.crf:g}",
-                *(["-b:v", "0"] if encoder in ("libvpx-vp9", "libaom-av1") else []),
-            ]
+            arguments += ["-crf", f"{spec.crf:g}"]
+            arguments += ["-b:v", "0"] if encoder in ("libvpx-vp9", "libaom-av1") else []
         return arguments
     arguments += ["-b:v", str(bitrate)]
     if encoder == "libvpx-vp9":  # finer than 4, noise overflows its buffers and it fails
@@ -176,15 +198,17 @@ def lossless_arguments(threads: int | None) -> list[str]:
     return ["-c:v", "ffv1", "-level", "3", "-coder", "0", "-slicecrc", "0", *threads_of(threads)]
 
 
-def metadata_input(present: bool) -> list[str]:
-    """The second input: tags from a file, never from the command line."""
-    return ["-f", "ffmetadata", "-i", METADATA] if present else []
+def further_inputs(job: Job) -> list[str]:
+    """After the pictures: tags from a file, never from the command line, and the sound, where there are any."""
+    tags = ["-f", "ffmetadata", "-i", METADATA] if job.comment else []
+    return [*tags, *(["-i", job.track.name] if job.track else [])]
 
 
 def container_arguments(job: Job, output: str) -> list[str]:
-    """The muxer, its tags from the second input where there are any, and the file name."""
-    arguments = ["-an", "-sn", "-fps_mode", "passthrough"]
-    arguments += ["-map_metadata", "1" if job.comment else "-1"]
+    """The muxer with tags and sound from the further inputs, and the file name."""
+    arguments = ["-fps_mode", "passthrough", "-map_metadata", "1" if job.comment else "-1"]
+    if job.track:
+        arguments += ["-map", "2:a" if job.comment else "1:a", "-c:a", "copy"]
     if job.container in ("mp4", "mov"):
         flags = "+faststart"
         if job.container == "mov" and len(job.comment.encode()) > _QUICKTIME_COMMENT_LIMIT:

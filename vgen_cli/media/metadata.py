@@ -1,7 +1,7 @@
 """The recipe inside a finished file, written and read back.
 
-It is the comment tag of a video, the comment block of a GIF, the `recipe.json` of a folder of frames. Knows
-JSON objects and bytes, and not what a recipe means.
+It is the comment tag of a video, the comment block of a GIF, the text chunk of a PNG, the EXIF user comment of a
+JPEG or WebP, the `recipe.json` of a folder of frames. Knows JSON objects and bytes, and not what a recipe means.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +20,10 @@ from .ffmpeg import CLOSED, file_url, run_unchecked
 SIDECAR = "recipe.json"
 _COMMENT = re.compile(r"^comment=((?:\\.|[^\\\n])*)", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _GIF_BLOCK = 255
+_PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_PNG_KEY = "Comment"
+_EXIF_IFD, _USER_COMMENT, _ASCII = 0x8769, 0x9286, b"ASCII\0\0\0"
+_JPEG_SEGMENT = 65_500  # bytes; the length of a segment has 16 bits
 
 
 def to_text(metadata: Mapping[str, Any]) -> str:
@@ -102,8 +106,63 @@ def _sub_blocks(file: BinaryIO, *, keep: bool) -> bytes:
     return bytes(kept)
 
 
+def picture_tags(suffix: str, comment: str) -> dict[str, Any]:
+    """What Pillow's `save` is told so that a PNG, JPEG or WebP carries a comment; nothing where it is too long."""
+    from PIL import Image, PngImagePlugin
+
+    if suffix == ".png":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt(_PNG_KEY, comment)
+        return {"pnginfo": chunks}
+    exif = Image.Exif()
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _ASCII + json.dumps(json.loads(comment)).encode("ascii")
+    data = exif.tobytes()
+    return {} if suffix != ".webp" and len(data) > _JPEG_SEGMENT else {"exif": data}
+
+
+def insert_jpeg_comments(path: Path, comment: str) -> None:
+    """Puts comment segments at the beginning of a JPEG, as many as it takes, for what is too long for its EXIF."""
+    data = comment.encode("utf-8")
+    written = path.with_name(f"{path.name}.commented")
+    with path.open("rb") as source, written.open("wb") as target:
+        target.write(source.read(2))
+        for start in range(0, len(data), _JPEG_SEGMENT):
+            segment = data[start : start + _JPEG_SEGMENT]
+            target.write(b"\xff\xfe" + (len(segment) + 2).to_bytes(2, "big") + segment)
+        shutil.copyfileobj(source, target, 1 << 20)
+    written.replace(path)
+
+
+def picture_comment(path: Path) -> str | None:
+    """The comment of a PNG, JPEG or WebP; None where there is none, on damage too."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            if picture.format == "PNG":
+                found = picture.info.get(_PNG_KEY)
+                return None if found is None else str(found)
+            told = picture.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    if isinstance(told, bytes):
+        return told.removeprefix(_ASCII).decode("utf-8", "replace")
+    with path.open("rb") as file:
+        return b"".join(_jpeg_comments(file)).decode("utf-8", "replace") or None
+
+
+def _jpeg_comments(file: BinaryIO) -> Iterator[bytes]:
+    """The comment segments of a JPEG before its picture."""
+    if file.read(2) != b"\xff\xd8":
+        return
+    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:
+        data = file.read(int.from_bytes(head[2:], "big") - 2)
+        if head[1] == 0xFE:
+            yield data
+
+
 def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """What `write_clip` was given as `metadata`, from a video, a GIF or a folder of frames.
+    """What `write_clip` was given as `metadata`, from a video, a GIF, a picture or a folder of frames.
 
     Returns:
         The JSON object, or None where the file carries none.
@@ -119,10 +178,14 @@ def read_recipe(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         recipe = None if sidecar is None else sidecar.get("recipe")
         return recipe if isinstance(recipe, dict) else None
     with place.open("rb") as file:
-        if file.read(3) == b"GIF":
+        start = file.read(12)
+        if start[:3] == b"GIF":
             file.seek(0)
             comment = gif_comment(file)
             return None if comment is None else from_text(comment)
+    if start.startswith(_PICTURES) or start[8:] == b"WEBP":
+        comment = picture_comment(place)
+        return None if comment is None else from_text(comment)
     listing = run_unchecked(
         ["-loglevel", "error", *CLOSED, "-i", file_url(place), "-f", "ffmetadata", "pipe:1"],
     )

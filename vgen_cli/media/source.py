@@ -14,8 +14,36 @@ from ..errors import MediaError
 from .ffmpeg import Pipe
 from .spec import EncodeSpec
 
+THUMBNAIL = 16  # cells across and down
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _BLACK_PEAK = 16  # a picture without one brighter value is black to the eye
+_SAMPLES = 160  # of the shorter side, at least, for a thumbnail
+
+
+class Motion:
+    """How far every frame is from the one before: the largest change of luma of a thumbnail's cell, 0 to 255."""
+
+    def __init__(self) -> None:
+        self.steps = bytearray()
+        self._last: np.ndarray | None = None
+
+    def see(self, thumbnail: np.ndarray) -> None:
+        """Takes the next frame's thumbnail `(16, 16)`, 0 to 255."""
+        step = 0.0 if self._last is None else np.abs(thumbnail.astype(np.float32) - self._last).max()
+        self.steps.append(round(float(step)))
+        self._last = thumbnail.astype(np.float32)
+
+
+def thumbnails(chunk: np.ndarray) -> np.ndarray:
+    """Luma of 16 by 16 cells, `(t, H, W, 3)` uint8 → `(t, 16, 16)` float; cells are means of samples."""
+    step = max(min(chunk.shape[1:3]) // _SAMPLES, 1)
+    cells = chunk[:, ::step, ::step]
+    for axis in (1, 2):
+        edges = np.arange(THUMBNAIL) * cells.shape[axis] // THUMBNAIL
+        widths = np.maximum(np.diff(edges, append=cells.shape[axis]), 1)
+        sums = np.add.reduceat(cells, edges, axis=axis, dtype=np.float32)
+        cells = sums / np.expand_dims(widths, tuple(i for i in range(4) if i != axis))
+    return cells @ _LUMA
 
 
 class Source:
@@ -26,6 +54,7 @@ class Source:
         brightest: the highest mean luma of a frame, 0 to 255.
         peak: the highest value of any pixel, 0 to 255.
         moves: whether any frame differs from the first.
+        motion: for every frame, how far it is from the one before (see `Motion`); a byte a frame.
     """
 
     def __init__(
@@ -40,6 +69,7 @@ class Source:
         self.brightest = 0.0
         self.peak = 0
         self.moves = False
+        self.motion = Motion()
         self._first: np.ndarray | None = None
 
     @property
@@ -73,7 +103,10 @@ class Source:
 
     def _note(self, chunk: np.ndarray) -> None:
         self.peak = max(self.peak, int(chunk.max()))
-        self.brightest = max(self.brightest, float((chunk.mean(axis=(1, 2)) @ _LUMA).max()))
+        small = thumbnails(chunk)
+        self.brightest = max(self.brightest, float(small.mean(axis=(1, 2)).max()))
+        for picture in small:
+            self.motion.see(picture)
         if self._first is None:
             self._first = chunk[0].copy()
         if not self.moves:

@@ -76,7 +76,7 @@ CODECS: dict[str, Codec] = {
         Codec("h265", _YUV, ("libx265",), (0, 51), 19, _X26_PRESETS, "medium", sides=(16, 8192)),
         Codec(
             "av1",
-            ("yuv420p", "yuv420p10le"),
+            _YUV,
             ("libsvtav1", "libaom-av1"),
             (1, 63),
             22,
@@ -89,18 +89,21 @@ CODECS: dict[str, Codec] = {
         Codec("ffv1", ("bgr0", *_YUV), ("ffv1",)),
         Codec("gif", ("pal8",), ("gif",), max_rate=50),
         Codec("png", ("rgb24",), ("png",)),
+        Codec("still", ("rgb24",), ("png",), sides=(1, 16383)),  # a picture of the kind that its name says
     )
 }
 
 # Container → the codecs that fit it, the default one first.
 CONTAINERS: dict[str, tuple[str, ...]] = {
     "mp4": ("h264", "h265", "av1", "vp9"),
-    "mov": ("h264", "h265"),
+    "mov": ("h264", "h265", "ffv1"),
     "mkv": ("h264", "h265", "av1", "vp9", "ffv1"),
     "webm": ("vp9", "av1"),
     "gif": ("gif",),
     "png": ("png",),
+    "still": ("still",),
 }
+_TAKES_NO_CODEC = {"gif": "a .gif", "png": "a folder of PNG frames", "still": "a picture"}
 VIDEO_CODECS = ("h264", "h265", "av1", "vp9", "ffv1")  # what --codec may name
 
 
@@ -117,8 +120,8 @@ class EncodeSpec:
         codec: a key of `CODECS`; "" is the container's default.
         pix_fmt: "" is the codec's default.
         crf: constant quality, the codec's own scale.
-        bitrate: bits a second of the video stream, met within 5 % on clips of two seconds and more.
-        target_size: bytes of the whole file, never exceeded.
+        bitrate: bits a second of the video stream, met within 3 % on clips of two seconds and more.
+        target_size: bytes of the whole file, sound and recipe included; never exceeded, and met within 3 %.
         preset: the encoder's speed preset; "" is the codec's default.
     """
 
@@ -167,12 +170,17 @@ def check_codec(codec: str, container: str) -> None:
         return
     fitting = CONTAINERS[container]
     homes = [name for name, codecs in CONTAINERS.items() if codec in codecs]
-    if container in ("gif", "png"):
-        what = "a .gif" if container == "gif" else "a folder of PNG frames"
+    if container in _TAKES_NO_CODEC:
+        what = _TAKES_NO_CODEC[container]
         raise UsageError(f"{what} takes no codec, not {codec}; write {codec} to .{', .'.join(homes)}")
     raise UsageError(
         f"{codec} does not fit .{container}, which takes {', '.join(fitting)}; it fits .{', .'.join(homes)}"
     )
+
+
+def pixel_format(name: str) -> str:
+    """ffmpeg's name of a pixel format: `yuv420p10` for short is `yuv420p10le`."""
+    return f"{name}le" if f"{name}le" in PIXEL_FORMATS else name
 
 
 def check_size(width: int, height: int, pix_fmt: str) -> None:
@@ -202,7 +210,7 @@ def check_encoding(spec: EncodeSpec, container: str) -> EncodeSpec:
     codec = spec.codec or default_codec(container)
     check_codec(codec, container)
     row = CODECS[codec]
-    pix_fmt = spec.pix_fmt or row.pix_fmts[0]
+    pix_fmt = pixel_format(spec.pix_fmt) or row.pix_fmts[0]
     if pix_fmt not in row.pix_fmts:
         raise UsageError(f"{codec} takes no pixel format {pix_fmt!r}; choose one of {', '.join(row.pix_fmts)}")
     least, most = row.sides
@@ -211,6 +219,11 @@ def check_encoding(spec: EncodeSpec, container: str) -> EncodeSpec:
     check_size(spec.width, spec.height, pix_fmt)
     if spec.num_frames < 1:
         raise UsageError(f"a clip needs at least one frame, not {spec.num_frames}")
+    if container == "still" and spec.num_frames != 1:
+        raise UsageError(
+            f"a picture holds one frame, not {spec.num_frames}; name a folder ending in / (-o frames/) for a folder "
+            "of frames, or ask for one with --num-frames 1"
+        )
     if not 0 < spec.fps <= row.max_rate or spec.fps.numerator > 2**31 - 1:
         raise UsageError(f"{codec} takes up to {row.max_rate} frames a second, not {spec.fps}")
     _check_quality(spec, row)
@@ -239,8 +252,8 @@ def _check_quality(spec: EncodeSpec, row: Codec) -> None:
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(flags)} exclude each other; give one of them")
     if asked and row.crf is None:
-        why = "loses nothing" if row.name in ("ffv1", "png") else "has 256 colours and no dial"
-        raise UsageError(f"{row.name} {why}; leave {flags[0]} out")
+        why = {"gif": "gif has 256 colours and no dial", "still": "a picture has no such dial"}
+        raise UsageError(f"{why.get(row.name, f'{row.name} loses nothing')}; leave {flags[0]} out")
     if spec.crf is not None and row.crf is not None:
         low, high = row.crf
         if not (math.isfinite(spec.crf) and low <= spec.crf <= high):

@@ -1,4 +1,4 @@
-"""A written clip, opened again: every frame decoded, and the facts held against what was asked.
+"""A written clip, opened again: every frame and its sound decoded, and the facts held against what was asked.
 
 Knows specs and files, and not how the clip was made.
 """
@@ -14,19 +14,22 @@ from ..errors import MediaError, UsageError
 from .encode import threads_of
 from .ffmpeg import CLOSED, Pipe, file_url, last_line
 from .probe import ClipFacts, folder_frames, probe
-from .source import Source
+from .source import THUMBNAIL, Motion, Source
 from .spec import EncodeSpec
 
-_THUMBNAIL = 16
 _LIT, _DARK = 4.0, 1.0  # mean luma of the brightest frame: surely not black, surely black
+_STRIDE, _STILL = 40, 1  # change of a cell from frame to frame: more than the coarsest encoder drops, none
 
 
-def verify(path: Path, container: str, spec: EncodeSpec, source: Source, threads: int | None) -> ClipFacts:
-    """Reopens a clip and compares frames, size, rate, duration and light with what went in.
+def verify(
+    path: Path, container: str, spec: EncodeSpec, source: Source, threads: int | None, *, sound: bool = False
+) -> ClipFacts:
+    """Reopens a clip and compares frames, size, rate, duration, light, motion and weight with what went in.
 
     Args:
         path: the finished file or folder, still in the workspace.
-        source: the frames as they passed; a clip that was black itself may be black.
+        source: the frames as they passed; a clip that was black or still itself may be so.
+        sound: whether it shall have sound.
 
     Returns:
         The facts of the file.
@@ -38,7 +41,9 @@ def verify(path: Path, container: str, spec: EncodeSpec, source: Source, threads
         facts = probe(path)
     except UsageError as fault:
         raise _failed(f"it cannot be read back ({fault})") from None
-    frames, brightest = _decode(path, threads)
+    if sound != facts.has_audio:
+        raise _failed("it has no sound" if sound else "it has sound, and none was given")
+    frames, brightest, motion = _decode(path, threads, sound)
     for number in (frames, facts.num_frames):
         if number != spec.num_frames:
             raise _failed(f"it has {number} frames instead of {spec.num_frames}")
@@ -51,7 +56,18 @@ def verify(path: Path, container: str, spec: EncodeSpec, source: Source, threads
         raise _failed(f"it lasts {facts.duration:g} s instead of {float(spec.duration):g} s")
     if source.brightest >= _LIT and brightest <= _DARK:
         raise _failed("it is black, and the frames were not")
+    if repeated := _repeats(source.motion, motion):
+        raise _failed(f"{repeated} of its frames repeat the one before, and the frames moved")
+    if spec.target_size is not None and facts.size_bytes > spec.target_size:
+        raise _failed(f"it has {facts.size_bytes} bytes, and at most {spec.target_size} were asked")
     return facts
+
+
+def _repeats(given: Motion, found: Motion) -> int:
+    """Frames that stand still where the source made a stride; 0 unless they are more than half of its strides."""
+    strides = [step for asked, step in zip(given.steps, found.steps, strict=True) if asked >= _STRIDE]
+    repeated = sum(step <= _STILL for step in strides)
+    return repeated if 2 * repeated > len(strides) else 0
 
 
 def _failed(why: str) -> MediaError:
@@ -66,21 +82,24 @@ def _rate_holds(found: Fraction, asked: Fraction, container: str, frames: int) -
     return abs(found / asked - 1) < Fraction(1, 100_000)  # Matroska keeps nanoseconds a frame
 
 
-def _decode(path: Path, threads: int | None) -> tuple[int, float]:
-    """Frames that decode, and the mean luma (0 to 255) of the brightest."""
+def _decode(path: Path, threads: int | None, sound: bool) -> tuple[int, float, Motion]:
+    """Frames that decode, the mean luma (0 to 255) of the brightest, and how they move."""
     limit = threads_of(threads)
     if path.is_dir():
         digits = len(folder_frames(path)[0].stem)
         where, cwd = ["-f", "image2", "-start_number", "0", "-i", f"%0{digits}d.png"], path
     else:
         where, cwd = [*CLOSED, "-i", file_url(path)], path.parent
-    small = f"scale={_THUMBNAIL}:{_THUMBNAIL}:flags=area,format=gray"
+    small = f"scale={THUMBNAIL}:{THUMBNAIL}:flags=area,format=gray"
     out = ["-map", "0:V:0", "-fps_mode", "passthrough", "-vf", small, *limit, "-f", "rawvideo", "pipe:1"]
-    frames, brightest = 0, 0.0
-    with Pipe([*limit, *where, *out], "reading the clip back", feed=False, cwd=cwd) as pipe:
-        while picture := pipe.read(_THUMBNAIL**2):
+    heard = ["-map", "0:a:0", "-f", "null", "-"] if sound else []
+    frames, brightest, motion = 0, 0.0, Motion()
+    with Pipe([*limit, *where, *out, *heard], "reading the clip back", feed=False, cwd=cwd) as pipe:
+        while data := pipe.read(THUMBNAIL**2):
+            picture = np.frombuffer(data, np.uint8).reshape(THUMBNAIL, THUMBNAIL)
             frames += 1
-            brightest = max(brightest, float(np.frombuffer(picture, np.uint8).mean()))
+            brightest = max(brightest, float(picture.mean()))
+            motion.see(picture)
     if complaint := last_line(pipe.messages):
         raise _failed(f"ffmpeg says {complaint!r}")
-    return frames, brightest
+    return frames, brightest, motion

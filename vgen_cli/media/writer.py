@@ -6,42 +6,43 @@ nothing is left beside it. Memory does not grow with the length of the clip. Kno
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import MediaError
+from .audio import Audio, find_stream, make_track
 from .bitrate import encode_to_rate
-from .destination import EXTENSIONS, Destination, check_destination, publish, workspace
+from .destination import EXTENSIONS, STILLS, Destination, check_destination, on_disk, publish, workspace
 from .encode import (
-    INTERMEDIATE,
     METADATA,
-    PALETTE,
     Job,
+    Track,
     container_arguments,
     convert,
     encoder_arguments,
+    further_inputs,
     joined,
-    lossless_arguments,
-    metadata_input,
     rate,
     raw_input,
     threads_of,
 )
-from .ffmpeg import run
-from .metadata import SIDECAR, ffmetadata, insert_gif_comment, to_text
+from .gif import encode_gif
+from .metadata import SIDECAR, ffmetadata, to_text
 from .probe import ClipFacts
 from .source import Source, feed
 from .spec import EncodeSpec, check_encoding
+from .still import verify_still, write_still
 from .verify import verify
+
+_SILENT = {"gif": "a .gif", "png": "a folder of frames", "still": "a picture"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def write_clip(
     path: str | os.PathLike[str] | Destination,
     spec: EncodeSpec,
     *,
+    audio: Audio | None = None,
     metadata: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     on_frames: Callable[[int, int], None] | None = None,
@@ -79,6 +81,7 @@ def write_clip(
         frames: chunks `(t, H, W, 3)` uint8 RGB of any `t`, in all `spec.num_frames` frames, taken once.
         path: a file, a folder ending in `/` for PNG frames (or any path where `spec.codec` is `png`), or `-`.
         spec: what to make; open fields take the container's defaults.
+        audio: its sound, cut to the length of the clip, or followed by silence; None: none.
         metadata: a JSON object that the file carries (`metadata.read_recipe` gives it back); None: none.
         on_frames: called with (frames taken, frames in all).
         on_stage: called with a few words when a further pass or the check begins.
@@ -93,19 +96,18 @@ def write_clip(
     spec = check_encoding(spec, destination.container)
     stage = on_stage or (lambda _: None)
     source = Source(frames, spec, on_frames)
+    comment = to_text(metadata) if metadata is not None else ""
     with workspace(destination) as room:
-        comment = to_text(metadata) if metadata is not None else ""
         job = Job(spec, destination.container, room, comment, threads)
-        with _on_disk():
+        with on_disk():
             (room / METADATA).write_text(ffmetadata(comment), "utf-8")
-        made, warnings, passes = _encode(job, source, metadata, stage)
-        stage("checking the file")
-        facts = verify(made, job.container, spec, source, threads)
+        track, warnings = _sound(audio, job, stage)
+        made = _make(replace(job, track=track), source, destination, metadata, stage)
         if destination.is_stream:
-            _send(made, stream or sys.stdout.buffer)
+            _send(made.path, stream or sys.stdout.buffer)
         else:
-            publish(made, destination, overwrite=overwrite)
-    return WrittenClip(destination.path, facts, (*warnings, *_remarks(source)), passes)
+            publish(made.path, destination, overwrite=overwrite)
+    return replace(made, path=destination.path, warnings=(*warnings, *made.warnings, *_remarks(source)))
 
 
 def _destination(
@@ -114,18 +116,12 @@ def _destination(
     if not isinstance(path, Destination):
         if os.fspath(path) == "-" and stream is not None:
             return Destination(Path("-"), "mp4")
-        if spec.codec == "png" and Path(path).suffix.lower() not in EXTENSIONS:  # a Path keeps no last slash
+        if spec.codec == "png" and Path(path).suffix.lower() not in (
+            *EXTENSIONS,
+            *STILLS,
+        ):  # a Path keeps no last slash
             path = Destination(Path(path), "png")
     return check_destination(path, overwrite=overwrite)
-
-
-@contextlib.contextmanager
-def _on_disk() -> Iterator[None]:
-    """Turns a refusal of the disk into a sentence."""
-    try:
-        yield
-    except OSError as fault:
-        raise MediaError(f"the clip cannot be written: {fault.strerror}") from None
 
 
 def _remarks(source: Source) -> list[str]:
@@ -136,6 +132,36 @@ def _remarks(source: Source) -> list[str]:
     return []
 
 
+def _sound(audio: Audio | None, job: Job, stage: Callable[[str], None]) -> tuple[Track | None, list[str]]:
+    """The sound of the clip in the workspace, where there is any and the container holds it, and warnings."""
+    if audio is None or (stream := find_stream(audio.path)) is None:
+        return None, []
+    if job.container in _SILENT:
+        return None, [f"{_SILENT[job.container]} holds no sound; that of {audio.path} is left out"]
+    stage("preparing the sound")
+    track = make_track(audio, stream, job)
+    return track, [] if track else [f"the sound of {audio.path} has ended {float(audio.start):g} s after its beginning"]
+
+
+def _make(
+    job: Job,
+    source: Source,
+    destination: Destination,
+    metadata: Mapping[str, Any] | None,
+    stage: Callable[[str], None],
+) -> WrittenClip:
+    """The finished file or folder in the workspace, checked."""
+    if destination.is_still:
+        frame = np.concatenate(list(source))[0]
+        with on_disk():
+            path = write_still(job, frame, destination.path.suffix.lower())
+        return WrittenClip(path, verify_still(path, job, frame), (), 1)
+    path, warnings, passes = _encode(job, source, metadata, stage)
+    stage("checking the file")
+    facts = verify(path, job.container, job.spec, source, job.threads, sound=job.track is not None)
+    return WrittenClip(path, facts, tuple(warnings), passes)
+
+
 def _encode(
     job: Job, source: Source, metadata: Mapping[str, Any] | None, stage: Callable[[str], None]
 ) -> tuple[Path, list[str], int]:
@@ -143,7 +169,7 @@ def _encode(
     if job.container == "png":
         return _png(job, source, metadata), [], 1
     if job.container == "gif":
-        return _gif(job, source, stage), [], 2
+        return encode_gif(job, source, stage), [], 2
     if job.spec.bitrate is not None or job.spec.target_size is not None:
         return encode_to_rate(job, source, stage)
     return _one_pass(job, source), [], 1
@@ -153,7 +179,7 @@ def _one_pass(job: Job, source: Source) -> Path:
     path = job.room / f"1.{job.container}"
     arguments = joined(
         raw_input(job.spec),
-        metadata_input(bool(job.comment)),
+        further_inputs(job),
         ["-map", "0:v", "-vf", convert(job.spec.pix_fmt)],
         encoder_arguments(job.spec, container=job.container, threads=job.threads),
         container_arguments(job, path.name),
@@ -162,59 +188,10 @@ def _one_pass(job: Job, source: Source) -> Path:
     return path
 
 
-def _gif(job: Job, source: Source, stage: Callable[[str], None]) -> Path:
-    """Two runs: the best 256 colours of the whole clip, then every frame in them."""
-    path = job.room / "2.gif"
-    limit = threads_of(job.threads)
-    arguments = joined(
-        raw_input(job.spec),
-        ["-filter_complex", "[0:v]format=bgr0,split=2[kept][seen];[seen]palettegen=stats_mode=full[palette]"],
-        [
-            "-map",
-            "[kept]",
-            *lossless_arguments(job.threads),
-            "-fps_mode",
-            "passthrough",
-            "-f",
-            "nut",
-            INTERMEDIATE,
-        ],
-        ["-map", "[palette]", *limit, "-frames:v", "1", "-update", "1", PALETTE],
-    )
-    feed(arguments, source, job.room)
-    stage("second pass")
-    arguments = joined(
-        [
-            "-loglevel",
-            "error",
-            "-nostats",
-            *limit,
-            "-r",
-            rate(job.spec.fps),
-            "-i",
-            INTERMEDIATE,
-            "-i",
-            PALETTE,
-        ],
-        [
-            "-filter_complex",
-            "[0:v][1:v]paletteuse=dither=sierra2_4a:diff_mode=rectangle[out]",
-            "-map",
-            "[out]",
-        ],
-        ["-fps_mode", "passthrough", "-loop", "0", *limit, "-f", "gif", path.name],
-    )
-    run(arguments, "encoding the clip", cwd=job.room)
-    if job.comment:
-        with _on_disk():
-            insert_gif_comment(path, job.comment)
-    return path
-
-
 def _png(job: Job, source: Source, metadata: Mapping[str, Any] | None) -> Path:
     """Numbered frames from 00000.png, and their rate and recipe beside them in recipe.json."""
     folder = job.room / "frames"
-    with _on_disk():
+    with on_disk():
         folder.mkdir()
     digits = max(5, len(str(job.spec.num_frames - 1)))
     arguments = joined(
@@ -231,7 +208,7 @@ def _png(job: Job, source: Source, metadata: Mapping[str, Any] | None) -> Path:
     }
     if metadata is not None:
         facts["recipe"] = dict(metadata)
-    with _on_disk():
+    with on_disk():
         (folder / SIDECAR).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
     return folder
 
