@@ -202,7 +202,9 @@ def _between(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
             f"the latent stage of {card.name} makes up to {most} times as many frames; from {human_rate(facts.fps)} to "
             f"{human_rate(fps)} fps use --method flow"
         )
-    windows, pixels, overlap = _through(card, facts, timing_of(replace(recipe, fps=None), card).made)
+    # The last frame lasts as long as any other, so what fills that time is made from a frame more.
+    lasting = replace(facts, num_frames=facts.num_frames + 1)
+    windows, pixels, overlap = _through(card, lasting, timing_of(replace(recipe, fps=None), card).made)
     made = replace(pixels, frames=(pixels.frames - 1) * factor + 1)
     stages = [
         *upsampling(recipe, card, pixels, facts.fps, rate=factor),

@@ -245,14 +245,14 @@ def test_a_clip_keeps_its_length(frames, fps, factor):
 def test_a_long_clip_goes_through_the_latent_stage_in_windows():
     made = plan("interpolate", clip(frames=1000), method="latent")
     assert made.windows.count > 30
-    assert made.windows.total >= 1999
+    assert made.windows.total >= 2000
     assert made.footage.pixels.frames == 33
     holds(made)
 
 
 def test_sides_that_are_no_latent_cells_are_filled_up_and_cropped_again():
     made = plan("interpolate", clip(100, 60), method="latent")
-    assert made.footage.pixels == PixelShape(33, 64, 112)
+    assert made.footage.pixels == PixelShape(37, 64, 112)
     assert (made.footage.width, made.footage.height) == (100, 60)
     assert out(made)[:2] == (100, 60)
 
