@@ -21,6 +21,7 @@ from .manifest import Row, read_rows, recipe_of
 from .names import Namer, check_format, same
 
 MOST_CLIPS = 10_000  # of one row
+MOST_JOBS = 1_000_000
 _SEEDS_BELOW = 2**32
 _LISTED = 10
 
@@ -44,6 +45,24 @@ class Job:
     def key(self) -> str:
         """What the job is known by from one run to the next: a hash of its recipe."""
         return hashlib.sha256(self.recipe.to_json().encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job.
+
+    Attributes:
+        seconds: that it took.
+        facts: the fields of the `--json` line of its clip; empty where it failed.
+        error: why it failed, in a sentence; empty where it did not.
+        trace: the traceback as text, for whoever looks for the cause.
+    """
+
+    job: Job
+    seconds: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    trace: str = ""
 
 
 @dataclass
@@ -76,7 +95,7 @@ def read_jobs(path: Path, defaults: Mapping[str, Any], namer: Namer, faults: Fau
         faults: takes what is wrong with single rows; these have no jobs.
 
     Raises:
-        UsageError: the file itself cannot be read, or holds no row.
+        UsageError: the file itself cannot be read, or holds no row or too many.
     """
     jobs: list[Job] = []
     seen: Counter[str] = Counter()
@@ -90,6 +109,8 @@ def read_jobs(path: Path, defaults: Mapping[str, Any], namer: Namer, faults: Fau
             jobs += _jobs(row, index, defaults, namer, seen)
         except UsageError as fault:
             faults.add(row.line, str(fault))
+        if len(jobs) > MOST_JOBS:
+            raise UsageError(f"{path}, line {row.line}: more than {MOST_JOBS} clips; part the file, or ask for fewer")
     if not index:
         raise UsageError(f"{path} has no rows; write a prompt a line")
     _check_places(jobs, faults)

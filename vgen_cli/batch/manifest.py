@@ -129,7 +129,7 @@ def _found(name: str, value: Any, folder: Path) -> Any:
 
 def _path(written: str, folder: Path) -> str:
     path = os.path.expanduser(written.strip())
-    beside = os.path.join(folder, path)
+    beside = str(folder / path)
     return beside if os.path.exists(beside) else path
 
 

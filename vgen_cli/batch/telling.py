@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 from ..events import ClipFinished, Event, Listener, Note, StageFinished
 from ..progress import reporting
-from .engines import Result
-from .jobs import Job
+from .jobs import Job, Result
 
 
 class Telling:
@@ -38,8 +37,7 @@ class Telling:
         """The listener of a clip; its first line says which of how many it is."""
         with reporting(quiet=self._quiet, verbose=self._verbose) as listener:
             listener(Note(f"{self._place()}: {job.place}, line {job.line}, seed {job.recipe.seed}"))
-            brief = not (self._verbose or sys.stderr.isatty())
-            yield self._brief(listener) if brief else listener
+            yield listener if self._verbose else self._brief(listener)
 
     def _place(self) -> str:
         ended = self._done + self._failed
@@ -47,10 +45,11 @@ class Telling:
         return f"{ended + 1} of {self._waiting}{left}"
 
     def _brief(self, listener: Listener) -> Listener:
-        """A listener that hears neither what the next line says anyway, nor a remark for the second time."""
+        """A listener that hears no remark twice, and without bars nothing that the next line says anyway."""
+        bars = sys.stderr.isatty()
 
         def listen(event: Event) -> None:
-            if isinstance(event, StageFinished | ClipFinished):
+            if isinstance(event, StageFinished | ClipFinished) and not bars:
                 return
             if isinstance(event, Note):
                 if event.text in self._notes:
@@ -91,7 +90,7 @@ class Telling:
 def duration(seconds: float) -> str:
     """Seconds for a person: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 

@@ -24,7 +24,7 @@ from ..batch.manifest import normal, recipe_of
 from ..batch.names import FORMATS, TEMPLATE, Namer, check_format, check_out_dir
 from ..batch.planner import Planner
 from ..batch.report import DONE, FAILED, Report, record
-from ..batch.telling import Telling
+from ..batch.telling import Telling, duration
 from ..errors import RunError, UsageError
 from ..media.destination import check_destination
 from ..options import (
@@ -162,7 +162,7 @@ def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOpti
     part, parts = _shard(asked.shard)
     folder = Path(asked.out_dir) if asked.out_dir else Path(path.stem)
     defaults = {**rows.values(), **({"format": check_format(asked.format)} if asked.format else {})}
-    namer = Namer(folder, _slug, _extension, asked.name_template or TEMPLATE)
+    namer = Namer(folder, _slug, _extension, TEMPLATE if asked.name_template is None else asked.name_template)
     faults, planner = Faults(path), Planner()
     jobs = read_jobs(path, defaults, namer, faults)
     for job in jobs:
@@ -232,7 +232,9 @@ def _extension(recipe: Recipe) -> str:
 
 
 def _shard(given: str | None) -> tuple[int, int]:
-    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", given or "1/1")
+    if given is None:
+        return 1, 1
+    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", given)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--shard: {quoted(given)} is no part; give I/N with I from 1 to N, such as 2/4")
     return int(match[1]), int(match[2])
@@ -282,4 +284,4 @@ def _show(jobs: list[Job], planner: Planner, there: set[Path], *, json_lines: bo
         remark = "there already" if is_there else ""
         table.append((job.line, job.recipe.command, size, output.num_frames, human_rate(output.fps), job.place, remark))
     if not json_lines:
-        say(f"{columns(table)}\n\n{len(jobs)} clips, {float(seconds):.4g} s in all; {len(there)} there already")
+        say(f"{columns(table)}\n\n{len(jobs)} clips, {duration(float(seconds))} in all; {len(there)} there already")

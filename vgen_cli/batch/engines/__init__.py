@@ -7,29 +7,10 @@ Knows neither a prompt file nor a report.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-from ..jobs import Job
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a job.
-
-    Attributes:
-        seconds: that it took.
-        facts: the fields of the `--json` line of its clip; empty where it failed.
-        error: why it failed, in a sentence; empty where it did not.
-        trace: the traceback as text, for whoever looks for the cause.
-    """
-
-    job: Job
-    seconds: float
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
-    trace: str = ""
+from ..jobs import Job, Result
 
 
 class Engine(Protocol):

@@ -15,9 +15,8 @@ from models.errors import ModelError
 
 from ...errors import VgenError
 from ...events import Listener, Note
-from ..jobs import Job
+from ..jobs import Job, Result
 from ..planner import Home, Planner, home
-from . import Result
 
 if TYPE_CHECKING:
     from ...cascade.pipeline import Session
