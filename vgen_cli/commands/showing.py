@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..quantities import human_bitrate, human_bytes, human_rate
 
 if TYPE_CHECKING:
-    from ..plan import OutputPlan, Plan, StagePlan
+    from ..plan import Footage, OutputPlan, Plan, StagePlan
 
 
 def say(text: str) -> None:
@@ -74,14 +74,35 @@ def _one_line(text: str) -> str:
 
 def plan_text(plan: Plan) -> str:
     """A plan as a table of its stages, then the file, the memory and the remarks."""
-    recipe = plan.recipe
-    seed = "random" if recipe.seed is None else recipe.seed
-    head = [("prompt", _one_line(recipe.prompt)), ("model", plan.card_name), ("seed", seed)]
     rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "fps", "steps", "guidance", "memory")]
     rows += [_stage_row(stage) for stage in plan.stages]
     tail = [("file", _output_text(plan.output)), ("memory", human_bytes(plan.memory_bytes))]
-    notes = [f"note: {note}" for note in plan.notes]
-    return "\n".join([columns(head), "", columns(rows), "", columns(tail), *notes])
+    notes = [f"note: {_one_line(note)}" for note in plan.notes]
+    return "\n".join([columns(_head(plan)), "", columns(rows), "", columns(tail), *notes])
+
+
+def _head(plan: Plan) -> list[tuple[object, ...]]:
+    """What enters, and where it goes."""
+    rows: list[tuple[object, ...]] = []
+    for pin in plan.pins:
+        strength = f", strength {pin.strength:g}" if pin.strength != 1 else ""
+        rows.append(("picture", f"{_one_line(pin.path)} at frame {pin.frame}{strength}"))
+    if plan.footage is not None:
+        rows.append(("from", _footage_text(plan.footage)))
+    if plan.prompted:
+        rows.append(("prompt", _one_line(plan.prompt)))
+    if not plan.on_frames:
+        rows.append(("model", plan.card_name))
+    if plan.prompted:
+        rows.append(("seed", "random" if plan.recipe.seed is None else plan.recipe.seed))
+    if plan.windows.count > 1:
+        rows.append(("windows", f"{plan.windows.count} of {plan.windows.frames} frames, {plan.windows.overlap} shared"))
+    return rows
+
+
+def _footage_text(footage: Footage) -> str:
+    read = f"{footage.num_frames} frames at {footage.width}x{footage.height}, {human_rate(footage.fps)} fps"
+    return f"{_one_line(footage.path)}, read as {read}"
 
 
 def _stage_row(stage: StagePlan) -> tuple[object, ...]:
@@ -114,5 +135,6 @@ def _output_text(output: OutputPlan) -> str:
         f"{output.codec} {output.pix_fmt}".strip(),
         quality,
         output.container,
+        "with sound" if output.audio else "",
     ]
     return ", ".join(filter(None, parts))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import PurePath
 
 from models.catalog import SPATIAL, TEMPORAL, ModelCard
 from models.shapes import PixelShape, round_up
@@ -83,7 +84,7 @@ def _from_prompt(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         timing.fps,
         timing.made_fps if timing.resample else timing.fps,
         pins=tuple(pins),
-        notes=(*_fitted_notes(recipe, sources, sides), *_cascade_notes(card, sides, timing)),
+        notes=(*_fitted_notes(recipe, sources, (sides.width, sides.height)), *_cascade_notes(card, sides, timing)),
     )
 
 
@@ -122,7 +123,10 @@ def _from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         timing.fps,
         timing.made_fps if timing.resample else timing.fps,
         footage=footage,
-        notes=(*_fitted_notes(recipe, sources, sides), *_cascade_notes(card, sides, timing, windows)),
+        notes=(
+            *_fitted_notes(recipe, sources, (sides.width, sides.height)),
+            *_cascade_notes(card, sides, timing, windows),
+        ),
     )
 
 
@@ -164,7 +168,10 @@ def _continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         blend=blend,
     )
     windows = Windows(timing.made, count, overlap, hold=True)
-    notes = (f"{recipe.video} has {there} frames, {added} are added", *_fitted_notes(recipe, sources, sides))
+    notes = (
+        f"{recipe.video} has {there} frames, {added} are added",
+        *_fitted_notes(recipe, sources, (sides.width, sides.height)),
+    )
     return Route(
         stages,
         windows,
@@ -246,7 +253,11 @@ def _between_pictures(recipe: Recipe, card: ModelCard, sources: Sources) -> Rout
         timing.fps,
         made_fps,
         pins=pins,
-        notes=(*notes, *_fitted_notes(recipe, sources, sides), *_cascade_notes(card, sides, timing, windows)),
+        notes=(
+            *notes,
+            *_fitted_notes(recipe, sources, (sides.width, sides.height)),
+            *_cascade_notes(card, sides, timing, windows),
+        ),
     )
 
 
@@ -258,11 +269,12 @@ def _enlarged(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     across, down = _inside(facts, width, height, recipe.fit or DEFAULT_FIT)
     frames = replace(_frames(recipe, facts), width=across, height=down)
     method, why = _method(recipe, card, sources, SPATIAL, "lanczos")
+    notes = (why, *_fitted_notes(recipe, sources, (across, down)))
     if method == "lanczos":
         stage = StagePlan(RESAMPLE, PixelShape(facts.num_frames, height, width), None, facts.fps)
         windows = Windows(facts.num_frames)
         return Route(
-            [stage], windows, width, height, facts.num_frames, facts.fps, facts.fps, footage=frames, notes=(why,)
+            [stage], windows, width, height, facts.num_frames, facts.fps, facts.fps, footage=frames, notes=notes
         )
     upsampler = card.stage(SPATIAL)
     legal = sorted(upsampler.legal_factors if upsampler else ())
@@ -288,7 +300,7 @@ def _enlarged(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         facts.fps,
         resize=(across * factor, down * factor) != (width, height),
         footage=footage,
-        notes=(why,),
+        notes=notes,
     )
 
 
@@ -380,7 +392,7 @@ def _inside(facts: ClipFacts, width: int, height: int, fit: str) -> tuple[int, i
 def _method(recipe: Recipe, card: ModelCard, sources: Sources, stage: str, otherwise: str) -> tuple[str, str]:
     """Which engine works on a clip, and a sentence on why."""
     legal = ("latent", otherwise)
-    file = recipe.video or recipe.image
+    file = PurePath(recipe.video or recipe.image or "").name
     if recipe.method is not None and recipe.method not in legal:
         raise UsageError(f"--method {recipe.method} does not apply here; choose from {', '.join(legal)}")
     if recipe.method == "latent" and card.stage(stage) is None:
@@ -401,18 +413,16 @@ def _refuse(recipe: Recipe, command: str, what: str, names: tuple[str, ...]) -> 
             raise UsageError(f"{flag} does not apply to {command} of {what}; leave it out")
 
 
-def _fitted_notes(recipe: Recipe, sources: Sources, sides: Sides) -> tuple[str, ...]:
-    """How pictures and clips are brought to the size of the file."""
+def _fitted_notes(recipe: Recipe, sources: Sources, wanted: tuple[int, int]) -> tuple[str, ...]:
+    """How pictures and clips are brought to a width and a height."""
     if not (sources.pictures or sources.video):
         return ()
     from ..media.fit import fit_words
 
     sizes = {path: (facts.width, facts.height) for path, facts in sources.pictures.items()}
     if sources.video is not None:
-        sizes[recipe.video or ""] = sources.video.width, sources.video.height
-    words = {
-        path: fit_words(size, (sides.width, sides.height), recipe.fit or DEFAULT_FIT) for path, size in sizes.items()
-    }
+        sizes[recipe.video or recipe.image or ""] = sources.video.width, sources.video.height
+    words = {path: fit_words(size, wanted, recipe.fit or DEFAULT_FIT) for path, size in sizes.items()}
     return tuple(f"{path}: {said}" for path, said in words.items() if said)
 
 
