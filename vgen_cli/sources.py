@@ -41,20 +41,27 @@ def look(recipe: Recipe) -> Sources:
     """
     if not recipe.files:
         return Sources()
-    from .media.picture import is_picture, picture_facts
-
     from .media.metadata import read_recipe
+    from .media.picture import is_picture, picture_facts
+    from .media.probe import probe
 
     if recipe.command == "upscale" and recipe.image is not None:
         return Sources(_still(recipe.image), recipe=read_recipe(recipe.image) or {})
     video, pictures = recipe.video, [path for path in recipe.files if path != recipe.video]
     if video is None:
         return Sources(pictures={path: picture_facts(path) for path in pictures})
-    from .media.probe import probe
-
     facts = probe(video)
     if is_picture(video):
         raise UsageError(
             f"{video} is a picture, and {recipe.command} takes a video; animate it first: vgen i2v {video}"
         )
     return Sources(facts, {path: picture_facts(path) for path in pictures}, read_recipe(video) or {})
+
+
+def _still(path: str) -> ClipFacts:
+    """A picture as a clip of one frame."""
+    from .media.picture import picture_facts
+    from .media.probe import ClipFacts
+
+    facts = picture_facts(path)
+    return ClipFacts(facts.width, facts.height, Fraction(1), 1, 1.0, "picture", "", 0, 0, "still")

@@ -153,16 +153,14 @@ def weights() -> str:
 
 def self_test() -> str:
     """A tiny clip from a prompt, through every stage, into a checked MP4."""
-    from ..cascade.pipeline import render
     from ..media.destination import check_destination
-    from .making import plans_for
+    from .making import carry_out, prepare
 
     recipe = Recipe.create(command="t2v", prompt="a red circle moving right", seed=1, steps=2, device="cpu")
     with tempfile.TemporaryDirectory(prefix="vgen-doctor-") as folder:
         place = check_destination(Path(folder) / "clip.mp4")
         began = time.perf_counter()
-        located, plans = plans_for([recipe], [place])
-        render(plans[0], located, place, ignore, overwrite=False, metadata=True)
+        carry_out(prepare([recipe], [place])[0], ignore)
         seconds = time.perf_counter() - began
         size = place.path.stat().st_size
     return f"a clip of {human_bytes(size)} in {seconds:.1f} s"

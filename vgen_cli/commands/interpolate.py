@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,7 +53,7 @@ def interpolate(
     )
 
 
-def _entering(files: list[str]) -> dict[str, object]:
+def _entering(files: list[str]) -> dict[str, Any]:
     """One file is a video; several are pictures."""
     if not files:
         raise UsageError("VIDEO is missing; give a video, or two pictures and more: vgen interpolate clip.mp4 --fps 60")

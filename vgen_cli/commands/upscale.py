@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +39,7 @@ def upscale(
     make("upscale", asked, **_entering(file), scale=scale, method=method, prompt=prompt, audio=audio, **asdict(fitting))
 
 
-def _entering(file: str | None) -> dict[str, object]:
+def _entering(file: str | None) -> dict[str, Any]:
     from ..media.picture import is_picture
 
     if file is None:
