@@ -84,7 +84,7 @@ class Telling:
     def end(self) -> None:
         """The last line."""
         if not self._quiet:
-            self.say(f"{self.summary} in {duration(self._seconds)}")
+            self.say(f"{self.summary}; {duration(self._seconds)}")
 
 
 def duration(seconds: float) -> str:

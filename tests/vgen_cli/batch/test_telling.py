@@ -33,7 +33,7 @@ def test_few_plain_lines(capsys):
         "running on cpu",
         "2 of 4, about 5 min left: out/a.mp4, line 5, seed 7",
         "line 5 failed: no room",
-        "1 done, 1 failed, 2 skipped, 2 not made in 5 min",
+        "1 done, 1 failed, 2 skipped, 2 not made; 5 min",
     ]
 
 

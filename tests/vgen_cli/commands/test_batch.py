@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vgen_cli.commands.making import FACTS
 from vgen_cli.errors import MediaError
@@ -49,7 +50,7 @@ def test_every_row(shell, rendered, rows):
     done = shell("batch", rows("# two\na red circle --d 7\n\na star --d 8 --w 64 --output hero.webm\n"))
     assert (done.code, done.out) == (0, "rows/0001-a-red-circle-7.mp4\nrows/hero.webm\n")
     assert "2 of 2" in done.err
-    assert "2 done in" in done.err
+    assert "2 done; " in done.err
     assert [call["plan"].recipe.width for call in rendered] == [None, 64]
     assert [(each["line"], each["status"]) for each in report()] == [(2, "done"), (4, "done")]
     assert report()[1]["facts"]["width"] == 64
@@ -239,7 +240,8 @@ def test_real_clips_with_one_load_of_the_weights(shell, rows, monkeypatch):
     loads = []
     plain = session.load
     monkeypatch.setattr(session, "load", lambda part, **how: loads.append(part.name) or plain(part, **how))
-    file = rows("a red circle --d 1\na blue square --f 2 --w 64 --h 32\na star --name star.gif\n")
+    Image.new("RGB", (80, 60), "red").save("still.png")
+    file = rows("a red circle --d 1\na blue square --f 2 --w 64 --h 32\nit moves --i still.png --name star.gif\n")
     done = shell("batch", file, *TINY, "--size", "64x64")
     assert done.code == 0, done.err
     assert sorted(loads) == ["autoencoder", "transformer"]
