@@ -6,8 +6,9 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..events import Listener, Note
@@ -45,6 +46,9 @@ FACTS = (
     "recipe",
 )
 """Keys of the JSON line of a finished clip, in their order; more may follow."""
+
+SEEDS_BELOW = 2**32
+"""A drawn seed is a number that a person can copy."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,11 @@ def opened(job: Job, listener: Listener, session: Session | None = None) -> Sess
     if session is not None or job.plan.on_frames:
         return session
     return open_session(job.plan, job.located, listener)
+
+
+def seeded(recipe: Recipe) -> Recipe:
+    """The recipe, with a random seed where it has none."""
+    return recipe if recipe.seed is not None else replace(recipe, seed=secrets.randbelow(SEEDS_BELOW))
 
 
 def prepare(wanted: Sequence[Recipe], places: Sequence[Destination]) -> list[Job]:
