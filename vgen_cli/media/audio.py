@@ -21,7 +21,7 @@ from .probe import parse_packets
 _STREAM = re.compile(r"^  Stream #0:(\d+)\S*: (Video|Audio): (\w+)(.*)$", re.MULTILINE)
 _START = re.compile(r", start (-?[\d.]+)")
 _FILE_START = re.compile(r"^  Duration: .*, start: (-?[\d.]+)", re.MULTILINE)
-_SIMULTANEOUS = Fraction(3, 100)  # seconds: what an encoder puts before its first sample
+_PRIMING = Fraction(3, 100)  # seconds at most that an encoder puts before its first sample
 
 # What is copied; the codec that everything else becomes, by its encoders, best first; its bits a second of a channel.
 _COPIED = {
@@ -57,7 +57,7 @@ class Stream:
         index: among all streams of the file.
         codec: as ffmpeg names it.
         lead: seconds from the beginning of the file to its first picture.
-        at_once: whether sound and picture begin with the file.
+        at_once: whether sound and pictures begin together, so that packets keep their times when they are copied.
     """
 
     index: int
@@ -95,7 +95,8 @@ def parse_stream(messages: str, place: Path) -> Stream | None:
     begins = Fraction(listed[1]) if listed else Fraction(0)
     shown = _start(pictures[0][3]) if pictures else begins
     heard = _start(rest) if pictures else begins
-    return Stream(int(index), codec, shown - begins, max(heard, shown) <= begins + _SIMULTANEOUS)
+    at_once = shown in (0, begins) and -_PRIMING <= heard - shown <= Fraction(1, 1000)
+    return Stream(int(index), codec, shown - begins, at_once)
 
 
 def _start(rest: str) -> Fraction:
@@ -104,7 +105,7 @@ def _start(rest: str) -> Fraction:
 
 
 def make_track(audio: Audio, stream: Stream, job: Job) -> Track | None:
-    """Makes the sound of a clip ready in its workspace: cut to its length, or followed by silence.
+    """Makes the sound of a clip ready in its workspace: cut to its length where it is longer.
 
     Args:
         audio: whose sound, and from where on.
@@ -131,7 +132,7 @@ def make_track(audio: Audio, stream: Stream, job: Job) -> Track | None:
     bits = 2 * _CHANNEL_BITS[encoder]
     if budget is not None:
         bits = max(min(bits, round(budget * 8 / job.spec.duration)), _FEWEST_BITS)
-    filters = f"aresample=async=1:first_pts=0,aformat=channel_layouts=mono|stereo|5.1|7.1,apad=whole_dur={length}"
+    filters = "aresample=async=1:first_pts=0,aformat=channel_layouts=mono|stereo|5.1|7.1"
     encoding = ["-af", filters, "-c:a", encoder, "-b:a", str(bits)]
     return _run([*limits, *_seek(audio.start + stream.lead), *source, *chosen, *encoding], audio, job.room, name)
 
@@ -155,6 +156,6 @@ def _seek(seconds: Fraction) -> list[str]:
 def _run(arguments: list[str], audio: Audio, room: Path, name: str) -> Track | None:
     """One sound file, and the sum of its packets; None where it has none."""
     run(["-loglevel", "error", *arguments, name], f"reading the sound of {audio.path}", cwd=room)
-    listing = run(["-i", name, "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"], "reading it back", cwd=room)
+    listing = run_unchecked(["-i", name, "-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"], cwd=room)
     packets = parse_packets(listing.stdout.decode("ascii", "replace"))
     return Track(name, packets.size) if packets.count else None

@@ -128,7 +128,8 @@ def encode_to_rate(job: Job, source: Source, on_stage: Callable[[str], None]) ->
     best = plain = steer(passes("correcting the bitrate"), goal, start, most)
     if goal.falls_short(best) and job.spec.codec in _FINER:
         with contextlib.suppress(FfmpegError):  # noise: what there is stays
-            finest = steer(passes("correcting the bitrate", finest=True), goal, start, most)
+            finer = passes("correcting the bitrate", finest=True)
+            finest = steer(finer, goal, start, most) if job.spec.codec == "vp9" else finer(start)
             best = plain = min(best, finest, key=goal.rank)
     if goal.falls_short(best):
         if job.spec.codec in _PADDED:

@@ -81,7 +81,7 @@ def write_clip(
         frames: chunks `(t, H, W, 3)` uint8 RGB of any `t`, in all `spec.num_frames` frames, taken once.
         path: a file, a folder ending in `/` for PNG frames (or any path where `spec.codec` is `png`), or `-`.
         spec: what to make; open fields take the container's defaults.
-        audio: its sound, cut to the length of the clip, or followed by silence; None: none.
+        audio: its sound, cut to the length of the clip; silence follows where it is shorter. None: none.
         metadata: a JSON object that the file carries (`metadata.read_recipe` gives it back); None: none.
         on_frames: called with (frames taken, frames in all).
         on_stage: called with a few words when a further pass or the check begins.
@@ -140,7 +140,7 @@ def _sound(audio: Audio | None, job: Job, stage: Callable[[str], None]) -> tuple
         return None, [f"{_SILENT[job.container]} holds no sound; that of {audio.path} is left out"]
     stage("preparing the sound")
     track = make_track(audio, stream, job)
-    return track, [] if track else [f"the sound of {audio.path} has ended {float(audio.start):g} s after its beginning"]
+    return track, [] if track else [f"{audio.path} has no sound from {float(audio.start):g} s on"]
 
 
 def _make(
