@@ -1,4 +1,4 @@
-"""A clip → frames: decoded by ffmpeg, turned upright, resized and retimed on the way, streamed in chunks.
+"""A clip → frames: decoded by ffmpeg, upright, in square pixels, fitted and retimed on the way, streamed in chunks.
 
 Memory does not grow with the length of the clip. Knows no model.
 """
@@ -14,10 +14,14 @@ import numpy as np
 
 from ..errors import MediaError, UsageError
 from .encode import rate, threads_of
+from .facts import ClipFacts
 from .ffmpeg import CLOSED, Pipe, file_url
-from .probe import ClipFacts, folder_frames, folder_rate, probe
+from .filters import nearest, num_frames_at, picture, timing
+from .probe import alpha_decoder, folder_frames, probe
 
-_HD_HEIGHT = 720
+_SEEKABLE = ("mp4", "mov", "mkv", "webm")
+_FAR = 2  # seconds from which on a start is sought
+_CHUNK = 1 << 26  # bytes, at most
 
 
 def frames(
@@ -27,6 +31,8 @@ def frames(
     count: int | None = None,
     size: tuple[int, int] | None = None,
     fps: Fraction | None = None,
+    fit: str = "stretch",
+    background: tuple[int, int, int] = (0, 0, 0),
     chunk: int = 16,
     threads: int | None = None,
     facts: ClipFacts | None = None,
@@ -37,9 +43,11 @@ def frames(
         path: the clip.
         start: the first frame wanted, counted from 0 (after the change of rate, where `fps` is given).
         count: how many at most; None: all.
-        size: (width, height) in pixels to scale to, stretching if need be; None: as shown.
-        fps: frames a second to resample to (nearest frames); None: every frame once.
-        chunk: frames a chunk at most.
+        size: (width, height) in pixels to bring it to; None: as shown.
+        fps: frames a second to resample to, each the one nearest in time; None: every frame once.
+        fit: `cover`, `contain` or `stretch`, as `fit.placed` has it.
+        background: RGB, 0 to 255, behind what is transparent and in the bars of `contain`.
+        chunk: frames a chunk at most; fewer where they are large.
         threads: for ffmpeg; default: its own choice.
         facts: of the clip, where `probe` was asked already.
 
@@ -48,61 +56,59 @@ def frames(
 
     Raises:
         UsageError: the file is missing or no video (raised at once, not at the first frame).
-        MediaError: decoding failed.
+        MediaError: decoding failed, or ended before the clip does.
     """
     place = Path(path)
     known = facts if facts is not None else probe(place)
     width, height = size if size is not None else (known.width, known.height)
     if start < 0 or chunk < 1 or min(width, height) < 1 or (count is not None and count < 0):
         raise UsageError(f"no frames can be read from {start} on in chunks of {chunk} at {width}x{height}")
-    return _stream(_arguments(place, known, (width, height), start, count, fps, threads), width, height, count, chunk)
+    there = num_frames_at(known, fps)
+    end = there if count is None else min(there, start + count)
+    first = _sought(known, start if fps is None else nearest(start, known, fps))
+    filters = [
+        *(["bwdif=mode=send_frame:deint=interlaced"] if known.interlaced else []),
+        *timing(known, fps, first, start, end),
+        *picture(known, (width, height), fit, background),
+    ]
+    source, cwd = _input(place, known, first)
+    out = ["-map", "0:V:0", "-fps_mode", "passthrough", "-vf", ",".join(filters), "-f", "rawvideo", "pipe:1"]
+    return _stream([*threads_of(threads), *source, *out], cwd, (width, height), end - start, chunk)
 
 
-def _arguments(
-    place: Path,
-    facts: ClipFacts,
-    size: tuple[int, int],
-    start: int,
-    count: int | None,
-    fps: Fraction | None,
-    threads: int | None,
-) -> tuple[list[str], Path]:
-    """ffmpeg's arguments and the folder to run it in."""
+def _sought(facts: ClipFacts, index: int) -> int:
+    """The frame that reading begins at: the one wanted where ffmpeg finds it exactly, and the first elsewhere."""
+    exact = facts.container == "png" or (facts.container in _SEEKABLE and not facts.variable_rate)
+    return index if exact and index >= _FAR * facts.fps else 0
+
+
+def _input(place: Path, facts: ClipFacts, first: int) -> tuple[list[str], Path]:
+    """ffmpeg's arguments for a clip from a frame on, and the folder to run it in."""
     if place.is_dir():
-        digits = len(folder_frames(place)[0].stem)
-        source = ["-f", "image2", "-framerate", rate(folder_rate(place)), "-start_number", "0"]
-        source, cwd = [*source, "-i", f"%0{digits}d.png"], place
-    else:
-        source, cwd = [*CLOSED, "-i", file_url(place)], Path.cwd()
-    filters = [] if fps is None else [f"fps={rate(fps)}"]
-    if start or count is not None:
-        end = "" if count is None else f":end_frame={start + max(count, 1)}"
-        filters.append(f"trim=start_frame={start}{end}")
-    matrix = ":in_color_matrix=bt709" if facts.color_space is None and facts.height >= _HD_HEIGHT else ""
-    filters.append(
-        f"scale={size[0]}:{size[1]}:out_range=pc{matrix}:flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
-    )
-    out = ["-map", "0:V:0", "-fps_mode", "passthrough", "-vf", ",".join([*filters, "format=rgb24"])]
-    return [*threads_of(threads), *source, *out, "-f", "rawvideo", "pipe:1"], cwd
+        stem = folder_frames(place)[0].stem
+        numbers = ["-f", "image2", "-framerate", rate(facts.fps), "-start_number", str(int(stem) + first)]
+        return [*numbers, "-i", f"%0{len(stem)}d.png"], place
+    decoder = alpha_decoder(facts.codec) if facts.has_alpha else []
+    half_before = facts.start + float((first - Fraction(1, 2)) / facts.fps)
+    seek = ["-ss", f"{half_before:.6f}"] if first else []
+    return [*CLOSED, *decoder, *seek, "-i", file_url(place)], Path.cwd()
 
 
-def _stream(
-    command: tuple[list[str], Path], width: int, height: int, count: int | None, chunk: int
-) -> Iterator[np.ndarray]:
-    if count == 0:
-        return
-    arguments, cwd = command
+def _stream(arguments: list[str], cwd: Path, size: tuple[int, int], count: int, chunk: int) -> Iterator[np.ndarray]:
+    width, height = size
     frame, left = width * height * 3, count
+    chunk = max(min(chunk, _CHUNK // frame), 1)
+    if left <= 0:
+        return
     with Pipe(arguments, "reading the clip", feed=False, cwd=cwd) as pipe:
-        while left is None or left > 0:
-            wanted = chunk if left is None else min(chunk, left)
-            data = pipe.read(wanted * frame)
-            if len(data) % frame:
-                raise MediaError("the clip ended in the middle of a frame")
-            if not data:
+        while left:
+            data = pipe.read(min(chunk, left) * frame)
+            if len(data) < frame:
                 break
             taken = len(data) // frame
-            left = None if left is None else left - taken
-            yield np.frombuffer(data, np.uint8).reshape(taken, height, width, 3)
+            left -= taken
+            yield np.frombuffer(data, np.uint8, taken * frame).reshape(taken, height, width, 3)
         else:
             pipe.abandon()
+    if left:
+        raise MediaError(f"the clip is damaged: {count - left} of {count} frames could be read; give the whole file")
