@@ -112,9 +112,8 @@ def _kept(
     """Latents by name, of clips or of their stills, from `cache` or encoded into it."""
     if cache.exists():
         latents = load_file(cache)
-        if set(latents) == {size.name for size in sizes} and all(
-            len(value) == len(scenes) and value.shape[2] == (stills or value.shape[2]) for value in latents.values()
-        ):
+        counts = {(len(value), stills and value.shape[2]) for value in latents.values()}
+        if set(latents) == {size.name for size in sizes} and counts == {(len(scenes), stills)}:
             return latents
     latents = {}
     for size in sizes:
