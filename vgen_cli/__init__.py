@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
     from models.errors import ModelError
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .recipe import Recipe
 
-__version__ = "0.1.0"
 __all__ = (
     "Clip",
     "MediaError",

@@ -30,19 +30,22 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def reporting(*, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None) -> Iterator[Listener]:
+def reporting(
+    *, quiet: bool = False, verbose: bool = False, transient: bool = False, stream: TextIO | None = None
+) -> Iterator[Listener]:
     """A listener that shows the events of one clip; the terminal is itself again afterwards.
 
     Args:
         quiet: show nothing.
         verbose: show remarks and the start of every stage too.
+        transient: on a terminal, let the bars of the clip vanish when it ends.
         stream: where to write; standard error if None.
     """
     target = stream or sys.stderr
     if quiet:
         yield _heeding(ignore)
     elif target.isatty() and os.environ.get("TERM") != "dumb":
-        with _bar(target) as progress:
+        with _bar(target, transient) as progress:
             yield _heeding(_Bar(progress, verbose))
     else:
         yield _heeding(_Lines(target, verbose))
@@ -162,7 +165,7 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def _bar(stream: TextIO) -> Iterator[Progress]:
+def _bar(stream: TextIO, transient: bool) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -177,5 +180,7 @@ def _bar(stream: TextIO) -> Iterator[Progress]:
     )
     console = Console(file=stream)
     # Standard output stays what it is: the clip itself may be written to it.
-    with Progress(*columns, console=console, refresh_per_second=8, redirect_stdout=False) as progress:
+    with Progress(
+        *columns, console=console, refresh_per_second=8, redirect_stdout=False, transient=transient
+    ) as progress:
         yield progress

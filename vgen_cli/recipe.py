@@ -247,7 +247,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "audio": _switch,
 }
 
-_EXCLUSIVE = (
+EXCLUSIVE = (
     ("num_frames", "duration"),
     ("bitrate", "crf", "target_size"),
     ("factor", "fps"),
@@ -358,7 +358,7 @@ class Recipe:
                 hint = near(name, known) or f"keys: {', '.join(known)}"
                 raise UsageError(f"{quoted(name)} is no key of a recipe; {hint}")
         parsed = {name: _parse(name, value) for name, value in values.items() if value is not None}
-        for group in _EXCLUSIVE:
+        for group in EXCLUSIVE:
             given = [flag(name) for name in group if name in parsed]
             if len(given) > 1:
                 raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")

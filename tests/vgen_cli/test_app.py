@@ -16,6 +16,7 @@ import pytest
 from models.errors import CheckpointError
 from vgen_cli import __version__, app
 from vgen_cli.errors import MediaError, RunError, UsageError
+from vgen_cli.explain import explain
 
 
 class OutOfMemoryError(RuntimeError):
@@ -111,7 +112,7 @@ def test_wrong_usage_shows_the_way_out(capfd, arguments, words):
     ids=lambda value: type(value).__name__,
 )
 def test_every_fault_has_a_sentence_and_a_code(fault, words, code):
-    sentence, given = app.explain(fault)
+    sentence, given = explain(fault)
     assert given == code
     assert words in sentence
     assert "\n" not in sentence

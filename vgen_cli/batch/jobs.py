@@ -12,17 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from .. import quantities
 from ..errors import UsageError
 from ..media.destination import Destination
-from ..recipe import SEED_RANGE, Recipe
+from ..recipe import Recipe
+from ..seeds import DRAWN_BELOW, seeds_of
 from .formats import Fault
 from .manifest import Row, read_rows, recipe_of
 from .names import Namer, check_format, same
 
-MOST_CLIPS = 10_000  # of one row
 MOST_JOBS = 1_000_000
-_SEEDS_BELOW = 2**32
 _LISTED = 10
 
 
@@ -142,21 +140,11 @@ def _seeds(values: Mapping[str, Any], defaults: Mapping[str, Any], recipe: Recip
     """
     subject = "\n".join([recipe.prompt, *(PurePath(path).name for path in recipe.files)])
     seen[subject] += 1
-    given = values.get("seed", defaults.get("seed"))
-    said = [quantities.whole(seed, *SEED_RANGE, "a seed") for seed in given or []]
-    if len(set(said)) < len(said):
-        raise UsageError("a seed is given twice, which makes the same clip twice; give other seeds")
-    wanted = values.get("num_clips", None if len(said) > 1 and "seed" in values else defaults.get("num_clips"))
-    count = 1 if wanted is None else quantities.whole(wanted, 1, MOST_CLIPS, "clips")
-    if len(said) > 1:
-        if count > 1:
-            raise UsageError("several seeds and num_clips exclude each other; give one of them")
-        return said
+    said = values.get("seed", defaults.get("seed"))
+    several = len(said or ()) > 1 and "seed" in values
+    wanted = values.get("num_clips", None if several else defaults.get("num_clips"))
     digest = hashlib.sha256(f"{subject}\n{seen[subject]}".encode()).digest()
-    start = said[0] if said else int.from_bytes(digest[:8], "big") % _SEEDS_BELOW
-    if start + count - 1 > SEED_RANGE[1]:
-        raise UsageError(f"seed {start} leaves no room for {count} successive seeds; give a smaller one")
-    return list(range(start, start + count))
+    return seeds_of(said, wanted, lambda: int.from_bytes(digest[:8], "big") % DRAWN_BELOW)
 
 
 def _check_places(jobs: list[Job], faults: Faults) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from .. import quantities
 from ..errors import UsageError
 from ..quantities import quoted
-from ..recipe import _EXCLUSIVE, DOORS, Recipe, near, pin
+from ..recipe import DOORS, EXCLUSIVE, Recipe, near, pin
 from .formats import Fault, Raw, raw_rows
 
 BESIDE = ("num_clips", "output", "format")
@@ -145,7 +145,7 @@ def recipe_of(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Recipe:
     """
     own = {name: value for name, value in values.items() if name in _RECIPE and name != "seed"}
     said = {name for name in own if name != "command"}
-    excluded = {other for group in _EXCLUSIVE if said.intersection(group) for other in group}
+    excluded = {other for group in EXCLUSIVE if said.intersection(group) for other in group}
     command = str(own.get("command") or _command(own)).strip().lower()
     elsewhere = _AT_SOME_DOORS - (DOORS[command].fields if command in DOORS else frozenset())
     kept = {

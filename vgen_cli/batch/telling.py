@@ -35,7 +35,7 @@ class Telling:
     @contextlib.contextmanager
     def clip(self, job: Job) -> Iterator[Listener]:
         """The listener of a clip; its first line says which of how many it is."""
-        with reporting(quiet=self._quiet, verbose=self._verbose) as listener:
+        with reporting(quiet=self._quiet, verbose=self._verbose, transient=True) as listener:
             listener(Note(f"{self._place()}: {job.place}, line {job.line}, seed {job.recipe.seed}"))
             yield listener if self._verbose else self._brief(listener)
 

@@ -60,18 +60,17 @@ class Clock:
     @contextmanager
     def _running(self, name: str) -> Iterator[None]:
         self._inside.append(0.0)
-        self.seconds.setdefault(name, 0.0)
         started = time.perf_counter()
         try:
             yield
         finally:
             took = time.perf_counter() - started
-            self.seconds[name] += took - self._inside.pop()
+            self.seconds[name] = self.seconds.get(name, 0.0) + took - self._inside.pop()
             if self._inside:
                 self._inside[-1] += took
 
     def _tell(self, last: str = "") -> None:
-        """Stages in the order in which they began, up to `last`; without it all."""
+        """Stages in the order in which they first ended, up to `last`; without it all."""
         for name, seconds in self.seconds.items():
             if name not in self._told:
                 self._told.add(name)

@@ -16,13 +16,13 @@ import torch
 
 from models.layers.tiling import Tiling
 
-from .. import __version__
 from ..events import ClipFinished, FramesWritten, Listener, Note, StageStarted, StepDone, ignore
 from ..media.audio import Audio
 from ..media.destination import Destination
 from ..media.digest import digest
 from ..media.writer import WrittenClip, write_clip
 from ..plan import Plan, StagePlan
+from ..version import __version__
 from . import entering, frames, stages
 from .clock import Clock
 from .conditioning import Guide, Guides, encode_prompts

@@ -5,7 +5,6 @@ Knows the option groups of the making commands. Knows no files but the prompt's,
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,10 +22,8 @@ from ..options import (
     ShellOptions,
     SizeOptions,
 )
-from ..recipe import DOORS, LONGEST_PROMPT, SEED_RANGE, Recipe
-
-MOST_CLIPS = 10_000
-_DRAWN_BELOW = 2**32
+from ..recipe import DOORS, LONGEST_PROMPT, Recipe
+from ..seeds import draw_seed, seeds_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,9 @@ def recipes(command: str, asked: MakingOptions, entering: Mapping[str, Any], *, 
         UsageError: a value that no recipe can have, or options that exclude each other.
     """
     sampling = asdict(asked.sampling)
-    seeds = _seeds(sampling.pop("seed"), sampling.pop("num_clips"), draw)
+    seeds: list[int | None] = [*seeds_of(sampling.pop("seed"), sampling.pop("num_clips"), draw_seed)]
+    if not draw and not asked.sampling.seed:
+        seeds = [None] * len(seeds)
     said = {name: value for name, value in entering.items() if value is not None and value != []}
     if "prompt" in said or DOORS[command].prompt:
         said["prompt"] = read_prompt(said.get("prompt"))
@@ -112,27 +111,3 @@ def _sides(asked: SizeOptions) -> dict[str, Any]:
         except UsageError as fault:
             raise UsageError(f"--size: {fault}") from None
     return size
-
-
-def _seeds(given: list[str] | None, num_clips: str | None, draw: bool) -> list[int | None]:
-    try:
-        seeds: list[int] = [quantities.whole(seed, *SEED_RANGE) for seed in given or []]
-    except UsageError as fault:
-        raise UsageError(f"--seed: {fault}") from None
-    try:
-        count = 1 if num_clips is None else quantities.whole(num_clips, 1, MOST_CLIPS, "clips")
-    except UsageError as fault:
-        raise UsageError(f"--num-clips: {fault}") from None
-    twice = [seed for seed in seeds if seeds.count(seed) > 1]
-    if twice:
-        raise UsageError(f"--seed {twice[0]} is given twice, which makes the same clip twice; give other seeds")
-    if len(seeds) > 1:
-        if count > 1:
-            raise UsageError("several --seed and --num-clips exclude each other; give one of them")
-        return list(seeds)
-    if not seeds and not draw:
-        return [None] * count
-    start = seeds[0] if seeds else secrets.randbelow(_DRAWN_BELOW)
-    if start + count - 1 > SEED_RANGE[1]:
-        raise UsageError(f"--seed {start} leaves no room for {count} successive seeds; give a smaller one")
-    return list(range(start, start + count))

@@ -18,13 +18,13 @@ import typer
 
 from models.errors import ModelError
 
-from .. import __version__
 from ..errors import EXIT_FAILED, VgenError
 from ..events import Note, StageStarted, ignore
 from ..options import Debug, Json, Quiet
 from ..progress import reporting
 from ..quantities import human_bytes
 from ..recipe import Recipe
+from ..version import __version__
 from .machine import memory_bytes, package_version
 from .showing import columns, say, say_json
 

@@ -6,7 +6,6 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 from __future__ import annotations
 
 import functools
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from ..media.spec import check_encoding
 from ..options import OutputOptions, ShellOptions
 from ..progress import reporting
 from ..recipe import Recipe
+from ..seeds import draw_seed
 from .asking import MakingOptions, recipes
 from .machine import check_device, check_folder
 from .naming import destinations
@@ -46,9 +46,6 @@ FACTS = (
     "recipe",
 )
 """Keys of the JSON line of a finished clip, in their order; more may follow."""
-
-SEEDS_BELOW = 2**32
-"""A drawn seed is a number that a person can copy."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ def opened(job: Job, listener: Listener, session: Session | None = None) -> Sess
 
 def seeded(recipe: Recipe) -> Recipe:
     """The recipe, with a random seed where it has none."""
-    return recipe if recipe.seed is not None else replace(recipe, seed=secrets.randbelow(SEEDS_BELOW))
+    return recipe if recipe.seed is not None else replace(recipe, seed=draw_seed())
 
 
 def prepare(wanted: Sequence[Recipe], places: Sequence[Destination]) -> list[Job]:

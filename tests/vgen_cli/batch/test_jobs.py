@@ -61,7 +61,7 @@ def test_seeds_that_are_not_said_stay_the_same(jobs):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("a --d x", "give a seed from 0"),
+        ("a --d x", "--seed: 'x' is not a whole number"),
         ("a --d 3 --d 3", "given twice"),
         ("a --d 3 --d 4 --num-clips 2", "exclude each other"),
         ("a --num-clips 0", "give clips from 1"),

@@ -83,7 +83,7 @@ def test_a_row_that_fails_leaves_the_others_be(shell, failing, rows):
     assert "error: 2 of 4 clips failed, at lines 2, 3; rows/report.jsonl says why" in done.err
     assert "Traceback" not in done.err
     assert [each["status"] for each in report()] == ["done", "failed", "failed", "done"]
-    assert report()[2]["error"] == "unexpected ValueError: odd"
+    assert report()[2]["error"] == "unexpected ValueError: odd (run again with --debug for the traceback)"
     failing.clear()
     again = shell("batch", "rows.txt", "-q")
     assert (again.code, again.err, again.out.count("\n")) == (0, "", 2)

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ModelError
-
 from ...errors import VgenError
 from ...events import Listener, Note
+from ...explain import explain
 from ..jobs import Job, Result
 from ..planner import Home, Planner, home
 
@@ -54,7 +53,7 @@ class Local:
                 with self._telling(job) as listener:
                     facts = self._make(job, listener)
             except Exception as fault:
-                error, trace = explain(fault), traceback.format_exc()
+                error, trace = explain(fault)[0], traceback.format_exc()
                 if not isinstance(fault, VgenError):
                     self._sessions.clear()  # what is loaded may be half moved, or is what filled the memory
             yield Result(job, time.perf_counter() - started, facts, error, trace)
@@ -78,13 +77,3 @@ class Local:
             metadata=self._metadata,
             session=session,
         )
-
-
-def explain(fault: Exception) -> str:
-    """A fault as one sentence for a report."""
-    if isinstance(fault, VgenError | ModelError):
-        return str(fault)
-    words = (str(fault).strip().splitlines() or ["no message"])[0][:300]
-    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError" or "out of memory" in words.lower():
-        return "out of memory; ask for less (size, num_frames), or try --offload model or --vae-tiling"
-    return words if isinstance(fault, OSError) else f"unexpected {type(fault).__name__}: {words}"
