@@ -51,6 +51,7 @@ DOORS = (
     Door("interpolate", "interpolate", "More frames, of a video or between pictures.", MAKE),
     Door("upscale", "upscale", "More pixels, of a video or a picture.", MAKE),
     Door("batch", "batch", "Every row of a prompt file, one clip each.", MAKE),
+    Door("replay", "replay", "Make a clip again from the recipe it carries.", MAKE),
     Door("plan", "plan", "What a recipe would do: stages, sizes, frames, memory. Makes nothing.", LOOK),
     Door("info", "info", "Facts of a video, and the recipe it carries.", LOOK),
     Door("models", "models", "Named models, and what an unknown file or folder of weights is.", LOOK),
@@ -145,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["plan"] and arguments[1:2] in [[door.name] for door in DOORS if door.panel == MAKE]:
+        arguments = [arguments[1], "--dry-run", *arguments[2:]]  # `plan COMMAND …`; a prompt is planned as t2v
     command: Any = get_command(app)
     if "_VGEN_COMPLETE" in os.environ:
         command.main(args=arguments, prog_name="vgen")
