@@ -64,10 +64,10 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{key} {_cell(each)}" for key, each in value.items() if _is_known(each))
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
-    return _one_line(str(value))
+    return one_line(str(value))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Text that may come from a stranger's file, with line breaks and a terminal's control codes spelled out."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
@@ -77,7 +77,7 @@ def plan_text(plan: Plan) -> str:
     rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "fps", "steps", "guidance", "memory")]
     rows += [_stage_row(stage) for stage in plan.stages]
     tail = [("file", _output_text(plan.output)), ("memory", human_bytes(plan.memory_bytes))]
-    notes = [f"note: {_one_line(note)}" for note in plan.notes]
+    notes = [f"note: {one_line(note)}" for note in plan.notes]
     return "\n".join([columns(_head(plan)), "", columns(rows), "", columns(tail), *notes])
 
 
@@ -86,11 +86,11 @@ def _head(plan: Plan) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for pin in plan.pins:
         strength = f", strength {pin.strength:g}" if pin.strength != 1 else ""
-        rows.append(("picture", f"{_one_line(pin.path)} at frame {pin.frame}{strength}"))
+        rows.append(("picture", f"{one_line(pin.path)} at frame {pin.frame}{strength}"))
     if plan.footage is not None:
         rows.append(("from", _footage_text(plan.footage)))
     if plan.prompted:
-        rows.append(("prompt", _one_line(plan.prompt)))
+        rows.append(("prompt", one_line(plan.prompt)))
     if not plan.on_frames:
         rows.append(("model", plan.card_name))
     if plan.prompted:
@@ -102,7 +102,7 @@ def _head(plan: Plan) -> list[tuple[object, ...]]:
 
 def _footage_text(footage: Footage) -> str:
     read = f"{footage.num_frames} frames at {footage.width}x{footage.height}, {human_rate(footage.fps)} fps"
-    return f"{_one_line(footage.path)}, read as {read}"
+    return f"{one_line(footage.path)}, read as {read}"
 
 
 def _stage_row(stage: StagePlan) -> tuple[object, ...]:
