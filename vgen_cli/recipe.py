@@ -416,7 +416,8 @@ def _check_door(said: Mapping[str, Any]) -> None:
     if "images" in said and len(said["images"]) < 2:
         raise UsageError("one picture has nothing to fill in between; give two or more, or use vgen i2v")
     if door.prompt and not said.get("prompt"):
-        raise UsageError('the prompt is empty; say what to show, such as "a red circle moving right"')
+        state = "the prompt is empty" if "prompt" in said else "PROMPT is missing"
+        raise UsageError(f'{state}; say what to show, such as "a red circle moving right"')
 
 
 def _parse(name: str, value: Any) -> Any:

@@ -213,7 +213,8 @@ def test_any_text_is_a_pin_or_a_sentence(given):
     [
         ({"command": "i2v"}, "IMAGE or --image-at is missing"),
         ({"command": "v2v", "prompt": "a"}, "VIDEO is missing"),
-        ({"command": "v2v", "video": "a.mp4"}, "the prompt is empty"),
+        ({"command": "v2v", "video": "a.mp4"}, "PROMPT is missing"),
+        ({"command": "v2v", "video": "a.mp4", "prompt": " "}, "the prompt is empty"),
         ({"command": "interpolate"}, "is missing"),
         ({"command": "interpolate", "video": "a.mp4", "images": ["a", "b"]}, "not both"),
         ({"command": "interpolate", "images": ["a"]}, "two or more"),

@@ -22,7 +22,7 @@ from ..options import (
     ShellOptions,
     SizeOptions,
 )
-from ..recipe import DOORS, LONGEST_PROMPT, Recipe
+from ..recipe import LONGEST_PROMPT, Recipe
 from ..seeds import draw_seed, seeds_of
 
 
@@ -39,14 +39,12 @@ class MakingOptions:
     shell: ShellOptions
 
 
-def read_prompt(given: str | None) -> str:
+def read_prompt(given: str) -> str:
     """The prompt's text: as it stands, from standard input for `-`, from a file for `@FILE`.
 
     Raises:
-        UsageError: none was given, or the file cannot be read.
+        UsageError: the file cannot be read.
     """
-    if given is None:
-        raise UsageError('PROMPT is missing; say what to show: vgen t2v "a red circle moving right"')
     if given == "-":
         try:
             return sys.stdin.read(4 * LONGEST_PROMPT) if sys.stdin else ""
@@ -84,8 +82,8 @@ def recipes(command: str, asked: MakingOptions, entering: Mapping[str, Any], *, 
     if not draw and not asked.sampling.seed:
         seeds = [None] * len(seeds)
     said = {name: value for name, value in entering.items() if value is not None and value != []}
-    if "prompt" in said or DOORS[command].prompt:
-        said["prompt"] = read_prompt(said.get("prompt"))
+    if "prompt" in said:
+        said["prompt"] = read_prompt(said["prompt"])
     first = Recipe.create(
         command=command,
         seed=seeds[0],
