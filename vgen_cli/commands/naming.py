@@ -61,7 +61,9 @@ def _with_seed(asked: Destination, recipe: Recipe) -> Destination:
 def stem_of(recipe: Recipe) -> str:
     """What a clip is called where no name is asked: after its prompt and seed, or after the file that enters."""
     seed = "SEED" if recipe.seed is None else recipe.seed
-    if recipe.command in ("interpolate", "upscale", "extend") or not recipe.prompt:
+    if recipe.command == "upscale" or (recipe.command == "interpolate" and recipe.video):
+        return f"{Path(recipe.files[0]).stem}-{recipe.command}"
+    if recipe.command in ("interpolate", "extend") or not recipe.prompt:
         return f"{Path(recipe.files[0]).stem}-{recipe.command}-{seed}"
     return f"{slug(recipe.prompt)}-{seed}"
 
@@ -80,7 +82,8 @@ def _made_up(recipes: Sequence[Recipe], overwrite: bool) -> list[Destination]:
         container, stem = container_of(recipe), stem_of(recipe)
         suffix = "png" if container == "still" else container
         path, number = Path(f"{stem}.{suffix}"), 1
-        while not overwrite and os.path.lexists(path):
+        taken = [place.path for place in places]
+        while path in taken or (not overwrite and os.path.lexists(path)):
             number += 1
             path = Path(f"{stem}-{number}.{suffix}")
         places.append(Destination(path, container))
