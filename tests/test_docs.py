@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from vgen_cli.app import main
+from vgen_cli.media.ffmpeg import run
+from vgen_cli.recipe import DOORS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,13 +53,33 @@ def test_there_are_lines_of_every_kind():
     assert {words[0] for words in LINES} == {"vgen", "pip", "pytest", "python", "ffplay"}
 
 
+@pytest.fixture(scope="session")
+def footage(tmp_path_factory):
+    """A clip of two seconds."""
+    path = tmp_path_factory.mktemp("footage") / "clip.mp4"
+    run(["-f", "lavfi", "-i", "testsrc2=d=2:s=160x90:r=24", "-pix_fmt", "yuv420p", str(path)], "making a clip")
+    return path
+
+
 @pytest.mark.parametrize("words", [words for words in LINES if words[0] == "vgen"], ids=" ".join)
-def test_every_vgen_line_is_one_that_vgen_takes(words, tmp_path, monkeypatch, capsys):
-    """What can be planned here is planned; the rest has its options read."""
+def test_every_vgen_line_is_one_that_vgen_takes(words, tmp_path, monkeypatch, capsys, footage):
+    """What can be planned is planned, from files of the names that the line says; the rest has its options read."""
+    from PIL import Image
+
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prompt.txt").write_text("a red circle\n", encoding="utf-8")
     (tmp_path / "look.toml").write_text("steps = 20\n", encoding="utf-8")
-    making = words[1:2] in (("t2v",), ("plan",)) and "--model" not in words and "-m" not in words
+    for before, word in itertools.pairwise(words):
+        if before in ("-o", "--output"):
+            continue
+        if name := re.search(r"(\w+\.(png|jpg))", word):
+            Image.new("RGB", (96, 64), "red").save(tmp_path / name[1])
+        elif re.fullmatch(r"\w+\.mp4", word):
+            (tmp_path / word).write_bytes(footage.read_bytes())
+        elif re.fullmatch(r"\w+\.(txt|csv|jsonl|yaml)", word) and not (tmp_path / word).exists():
+            (tmp_path / word).write_text("a red circle\n" if word.endswith("txt") else "", encoding="utf-8")
+    door = words[2] if words[1] == "plan" and words[2] in DOORS else words[1]
+    making = door in (*DOORS, "plan") and not {"--model", "-m"} & set(words)
     assert main([*words[1:], "--dry-run" if making else "--help"]) == 0, capsys.readouterr().err
 
 
