@@ -180,13 +180,15 @@ def _with_files(recipe: Recipe, recording: Recording, said: Mapping[str, Any]) -
 def _found(written: str, key: str, recording: Recording) -> str:
     path, state = recording.find(written)
     if state == MISSING:
+        way = "…" if key in _MANY else "FILE"
         raise UsageError(
             f"{one_line(written)}, which {recording.path} was made from, is neither there nor beside it; "
-            f"put it back, or give another: --set {key}=FILE"
+            f"put it back, or say what to take: --set {key}={way}"
         )
     if state == CHANGED:
+        way = "…" if key in _MANY else path
         raise UsageError(
             f"{path} has changed since {recording.path} was made from it; put the old one back, "
-            f"or take it as it is: --set {key}={path}"
+            f"or say what to take: --set {key}={way}"
         )
     return path
