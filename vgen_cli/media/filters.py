@@ -30,28 +30,25 @@ def nearest(index: int, facts: ClipFacts, fps: Fraction) -> int:
 def timing(facts: ClipFacts, fps: Fraction | None, first: int, start: int, end: int) -> list[str]:
     """The frames from `start` up to `end`, counted at `fps`, of a stream that begins at its own frame `first`.
 
-    At another rate a frame is given the time half-way from the one before it to itself, from which on it is the
-    nearest; the `fps` filter then repeats each up to the time of the next.
+    At another rate a frame is given the time half-way from the one before it to itself, after which it is the
+    nearest. The `fps` filter then repeats each up to the time of the next; it numbers them from -1, so that of two
+    frames as near the earlier is taken.
     """
     if fps is None:
         whole = start == first and end == facts.num_frames
         return [] if whole else [f"trim=start_frame={start - first}:end_frame={end - first}"]
     if facts.variable_rate:
-        half_way = ["settb=1/1000000", "setpts='if(N,(PTS+PREV_INPTS)/2-STARTPTS,0)'"]
+        half_way = ["settb=1/1000000", "setpts='if(N,(PTS+PREV_INPTS)/2-STARTPTS,-1)'"]
         rest = -1
     else:
-        tick = 1 / (2000 * facts.fps)  # and one of them later, so that of two frames as near the earlier is taken
-        index = f"(N+{first})"
-        half_way = [
-            f"settb={tick.numerator}/{tick.denominator}",
-            f"setpts='if({index},1000*(2*{index}-1)+1,0)'",
-        ]
+        tick = 1 / (2 * facts.fps)
+        half_way = [f"settb={tick.numerator}/{tick.denominator}", f"setpts=2*(N+{first})-1"]
         rest = math.ceil(fps / facts.fps) + 1
     return [
         *half_way,
-        f"fps={fps.numerator}/{fps.denominator}:round=up",
+        f"fps={fps.numerator}/{fps.denominator}:round=down:eof_action=pass",
         f"tpad=stop={rest}:stop_mode=clone",
-        f"trim=start_pts={start}:end_pts={end}",
+        f"trim=start_pts={start - 1}:end_pts={end - 1}",
     ]
 
 

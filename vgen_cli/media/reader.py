@@ -20,7 +20,7 @@ from .filters import nearest, num_frames_at, picture, timing
 from .probe import alpha_decoder, folder_frames, probe
 
 _SEEKABLE = ("mp4", "mov", "mkv", "webm")
-_FAR = 2  # seconds from which on a start is sought
+_RUN_UP = 32  # frames decoded before one that is sought, and a second at least: what it refers to, and its fields
 _CHUNK = 1 << 26  # bytes, at most
 
 
@@ -66,12 +66,13 @@ def frames(
     there = num_frames_at(known, fps)
     end = there if count is None else min(there, start + count)
     first = _sought(known, start if fps is None else nearest(start, known, fps))
+    source, run_up, cwd = _input(place, known, first)
     filters = [
         *(["bwdif=mode=send_frame:deint=interlaced"] if known.interlaced else []),
+        *run_up,
         *timing(known, fps, first, start, end),
         *picture(known, (width, height), fit, background),
     ]
-    source, cwd = _input(place, known, first)
     out = ["-map", "0:V:0", "-fps_mode", "passthrough", "-vf", ",".join(filters), "-f", "rawvideo", "pipe:1"]
     return _stream([*threads_of(threads), *source, *out], cwd, (width, height), end - start, chunk)
 
@@ -79,19 +80,23 @@ def frames(
 def _sought(facts: ClipFacts, index: int) -> int:
     """The frame that reading begins at: the one wanted where ffmpeg finds it exactly, and the first elsewhere."""
     exact = facts.container == "png" or (facts.container in _SEEKABLE and not facts.variable_rate)
-    return index if exact and index >= _FAR * facts.fps else 0
+    return index if exact and index >= 2 * max(_RUN_UP, facts.fps) else 0
 
 
-def _input(place: Path, facts: ClipFacts, first: int) -> tuple[list[str], Path]:
-    """ffmpeg's arguments for a clip from a frame on, and the folder to run it in."""
+def _input(place: Path, facts: ClipFacts, first: int) -> tuple[list[str], list[str], Path]:
+    """ffmpeg's arguments for a clip from a frame on, the filter that drops the run-up to it, the folder to run in."""
     if place.is_dir():
         stem = folder_frames(place)[0].stem
         numbers = ["-f", "image2", "-framerate", rate(facts.fps), "-start_number", str(int(stem) + first)]
-        return [*numbers, "-i", f"%0{len(stem)}d.png"], place
+        return [*numbers, "-i", f"%0{len(stem)}d.png"], [], place
     decoder = alpha_decoder(facts.codec) if facts.has_alpha else []
+    source = ["-i", file_url(place)]
+    if not first:
+        return [*CLOSED, *decoder, *source], [], Path.cwd()
+    run_up = float(max(_RUN_UP / facts.fps, 1))
     half_before = facts.start + float((first - Fraction(1, 2)) / facts.fps)
-    seek = ["-ss", f"{half_before:.6f}"] if first else []
-    return [*CLOSED, *decoder, *seek, "-i", file_url(place)], Path.cwd()
+    seek = ["-ss", f"{half_before - run_up:.6f}"]
+    return [*CLOSED, *decoder, *seek, *source], [f"trim=start={run_up:.6f}"], Path.cwd()
 
 
 def _stream(arguments: list[str], cwd: Path, size: tuple[int, int], count: int, chunk: int) -> Iterator[np.ndarray]:
