@@ -35,7 +35,7 @@ FLOORS = (
     (rf"{FAMILY}/(__init__|config|keys)\.py", 2),
     (rf"{FAMILY}/(transformer|autoencoder|upsampler)\.py", 3),
     (r"models/(text|nano)/.*", 3),
-    (r"vgen_cli/(recipe|seeds|options|unfold|explain|help_page|shell)\.py", 3),
+    (r"vgen_cli/(recipe|pins|seeds|options|unfold|explain|help_page|shell)\.py", 3),
     (r"vgen_cli/media/.*", 3),
     (r"vgen_cli/cascade/(__init__|frames|flow|enlarge|memory)\.py", 3),
     (r"vgen_cli/sources\.py", 4),

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import quantities
 from .errors import UsageError
+from .pins import Pin, pin
 from .quantities import quoted
 
 CODECS = ("h264", "h265", "av1", "vp9", "ffv1")
@@ -134,45 +135,6 @@ def _switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageError(f"{quoted(value)} is neither true nor false")
     return value
-
-
-@dataclass(frozen=True)
-class Pin:
-    """A picture pinned to a frame of the file.
-
-    Attributes:
-        frame: counted from 0, or from the end: -1 is the last.
-        strength: 1 holds it as it is, 0 ignores it.
-    """
-
-    frame: int
-    path: str
-    strength: float = 1.0
-
-    def __str__(self) -> str:
-        return f"{self.frame}:{self.path}" + (f":{self.strength:g}" if self.strength != 1 else "")
-
-
-def pin(value: object) -> Pin:
-    """`FRAME:FILE` or `FRAME:FILE:STRENGTH`, such as `-1:end.png:0.8`; a file's own colons stay its own.
-
-    Raises:
-        UsageError: no such form, or a strength outside of 0 to 1.
-    """
-    given = _filled(value)
-    form = "FRAME:FILE or FRAME:FILE:STRENGTH, such as 12:middle.png"
-    number, colon, rest = given.partition(":")
-    if not re.fullmatch(r"[+-]?\d{1,7}", number.strip()) or not colon:
-        raise UsageError(f"{quoted(given)} is not {form}")
-    path, colon, last = rest.rpartition(":")
-    strength = 1.0
-    if colon and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", last, re.IGNORECASE):
-        strength = quantities.number(last, 0, 1, "a strength")
-    else:
-        path = rest
-    if not path.strip():
-        raise UsageError(f"{quoted(given)} names no file; the form is {form}")
-    return Pin(int(number), path.strip(), strength)
 
 
 def _pins(value: object) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from models.diffusion.names import SAMPLER_NAMES
 from vgen_cli.errors import UsageError
 from vgen_cli.media.spec import VIDEO_CODECS
+from vgen_cli.pins import Pin, pin
 from vgen_cli.quantities import BITRATE_RANGE, FILE_SIZE_RANGE, FRAMES_RANGE, SIDE_RANGE
-from vgen_cli.recipe import CODECS, DOORS, DTYPES, FITS, METHODS, OFFLOADS, SEED_RANGE, Pin, Recipe, flag, pin
+from vgen_cli.recipe import CODECS, DOORS, DTYPES, FITS, METHODS, OFFLOADS, SEED_RANGE, Recipe, flag
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 VALUES = {

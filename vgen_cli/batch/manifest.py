@@ -13,8 +13,9 @@ from typing import Any
 
 from .. import quantities
 from ..errors import UsageError
+from ..pins import pin
 from ..quantities import quoted
-from ..recipe import DOORS, EXCLUSIVE, Recipe, near, pin
+from ..recipe import DOORS, EXCLUSIVE, Recipe, near
 from .formats import Fault, Raw, raw_rows
 
 BESIDE = ("num_clips", "output", "format")

@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import UsageError
 from ..media.digest import digest
 from ..media.metadata import SIDECAR, read_recipe
+from ..pins import pin
 from ..quantities import quoted
-from ..recipe import EXCLUSIVE, Recipe, near, pin
+from ..recipe import EXCLUSIVE, Recipe, near
 from ..version import __version__
 from .showing import one_line
 
@@ -110,7 +111,7 @@ def changes(given: list[str], recorded: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for each in given:
         name, equals, value = each.partition("=")
-        key = name.strip().lower().replace("-", "_")
+        key = name if name in recorded else name.strip().lower().replace("-", "_")
         unset = value.strip().lower() == "none"
         if not equals:
             raise UsageError(f"--set: {quoted(each)} is not KEY=VALUE; write it as seed=5")

@@ -16,9 +16,10 @@ from ..media.spec import CODECS, CONTAINERS, PIXEL_FORMATS, default_codec
 from ..quantities import human_rate
 from ..recipe import Recipe, near
 from ..sources import Sources
-from .doors import Route, route
+from .doors import route
 from .extent import frames_in, sides_of
 from .records import Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
+from .route import Route
 from .stages import given, with_memory
 
 __all__ = ["Footage", "OutputPlan", "Pinned", "Plan", "StagePlan", "Windows", "make_plan"]

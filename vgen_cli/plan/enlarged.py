@@ -1,0 +1,154 @@
+"""The doors at which a clip gets more frames or more pixels, through the model's own stage or without a model.
+
+Pure arithmetic on a recipe, a card and the facts of the files that enter. Knows no encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import PurePath
+
+from models.catalog import SPATIAL, TEMPORAL, ModelCard
+from models.shapes import PixelShape, round_up
+
+from ..errors import UsageError
+from ..media.facts import ClipFacts
+from ..quantities import human_rate
+from ..recipe import Recipe
+from ..sources import Sources
+from .extent import nearest, rate_factor, timing_of
+from .records import FLOW, RESAMPLE, StagePlan, Windows
+from .route import DEFAULT_FIT, Route, as_it_is, clip_of, fitted_notes, refuse
+from .stages import decode_stage, upsampling
+
+DEFAULT_FACTOR, DEFAULT_SCALE = 2, 2
+
+
+def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
+    """More frames of a clip: through the latent stage, or by optical flow."""
+    facts = clip_of(sources)
+    refuse(recipe, "interpolate", "a video", ("width", "height", "num_frames", "duration"))
+    fps = recipe.rate or facts.fps * (recipe.factor or DEFAULT_FACTOR)
+    frames = math.ceil(facts.num_frames * fps / facts.fps)
+    method, why = _method(recipe, card, sources, TEMPORAL, "flow")
+    if method == "flow":
+        pixels = PixelShape(frames, facts.height, facts.width)
+        stage = StagePlan(FLOW, pixels, None, fps)
+        footage = replace(as_it_is(recipe, facts), retimed=getattr(facts, "variable_rate", False))
+        return Route(
+            [stage], Windows(frames), facts.width, facts.height, frames, fps, fps, footage=footage, notes=(why,)
+        )
+    upsampler = card.stage(TEMPORAL)
+    factor = rate_factor(upsampler, facts.fps, fps)
+    if factor == 1 or facts.fps * factor < fps:
+        most = max(upsampler.legal_factors) if upsampler else 1
+        raise UsageError(
+            f"the latent stage of {card.name} makes up to {most} times as many frames; from {human_rate(facts.fps)} to "
+            f"{human_rate(fps)} fps use --method flow"
+        )
+    # The last frame lasts as long as any other, so what fills that time is made from a frame more.
+    lasting = replace(facts, num_frames=facts.num_frames + 1)
+    windows, pixels, overlap = _through(card, lasting, timing_of(replace(recipe, fps=None), card).made)
+    made = replace(pixels, frames=(pixels.frames - 1) * factor + 1)
+    stages = [
+        *upsampling(recipe, card, pixels, facts.fps, rate=factor),
+        decode_stage(card, made, facts.fps * factor),
+    ]
+    footage = replace(as_it_is(recipe, facts), role="latents", pixels=pixels, overlap=overlap)
+    made_windows = Windows(made.frames, windows, (overlap - 1) * factor + 1 if overlap else 0)
+    return Route(
+        stages, made_windows, facts.width, facts.height, frames, fps, facts.fps * factor, footage=footage, notes=(why,)
+    )
+
+
+def more_pixels(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
+    """More pixels: through the latent stage and its refine pass, or by a resampler."""
+    facts = clip_of(sources)
+    refuse(recipe, "upscale", "what is there", ("num_frames", "duration", "fps"))
+    width, height = _enlarged_size(recipe, facts)
+    across, down = _inside(facts, width, height, recipe.fit or DEFAULT_FIT)
+    frames = replace(as_it_is(recipe, facts), width=across, height=down)
+    method, why = _method(recipe, card, sources, SPATIAL, "lanczos")
+    notes = (why, *fitted_notes(recipe, sources, (across, down)))
+    if method == "lanczos":
+        stage = StagePlan(RESAMPLE, PixelShape(facts.num_frames, height, width), None, facts.fps)
+        windows = Windows(facts.num_frames)
+        return Route(
+            [stage], windows, width, height, facts.num_frames, facts.fps, facts.fps, footage=frames, notes=notes
+        )
+    upsampler = card.stage(SPATIAL)
+    legal = sorted(upsampler.legal_factors if upsampler else ())
+    factor = next((each for each in legal if each > 1 and across * each >= width and down * each >= height), 0)
+    if not factor or width * height <= across * down:
+        raise UsageError(
+            f"the latent stage of {card.name} enlarges up to {max(legal)} times; from {facts.width}x{facts.height} to "
+            f"{width}x{height} use --method lanczos"
+        )
+    step = card.compression.space
+    read = replace(facts, width=round_up(across, step), height=round_up(down, step))
+    windows_in, pixels, overlap = _through(card, read, timing_of(replace(recipe, fps=None), card).made)
+    stages = upsampling(recipe, card, pixels, facts.fps, size=factor)
+    stages.append(decode_stage(card, stages[-1].pixels, facts.fps))
+    footage = replace(frames, role="latents", pixels=pixels, overlap=overlap)
+    return Route(
+        stages,
+        Windows(pixels.frames, windows_in, overlap, hold=True),
+        width,
+        height,
+        facts.num_frames,
+        facts.fps,
+        facts.fps,
+        resize=(across * factor, down * factor) != (width, height),
+        footage=footage,
+        notes=notes,
+    )
+
+
+def _through(card: ModelCard, facts: ClipFacts, window: int) -> tuple[int, PixelShape, int]:
+    """A clip cut for the autoencoder: how many windows, one window of it, and the frames two of them share."""
+    step, compression = card.compression.space, card.compression
+    height, width = round_up(facts.height, step), round_up(facts.width, step)
+    if facts.num_frames <= window * 3 // 2:
+        return 1, PixelShape(compression.legal_frames(facts.num_frames), height, width), 0
+    overlap = compression.time + 1
+    count = math.ceil((facts.num_frames - overlap) / (window - overlap))
+    return count, PixelShape(window, height, width), overlap
+
+
+def _enlarged_size(recipe: Recipe, facts: ClipFacts) -> tuple[int, int]:
+    """The asked size; one side alone, or a scale, keeps the shape. Sides that were not asked for are even."""
+    if recipe.width and recipe.height:
+        return recipe.width, recipe.height
+    scale = Fraction(str(recipe.scale or DEFAULT_SCALE))
+    if side := recipe.width or recipe.height:
+        scale = Fraction(side, facts.width if recipe.width else facts.height)
+    width, height = (max(2, 2 * nearest(side * scale / 2)) for side in (facts.width, facts.height))
+    return recipe.width or width, recipe.height or height
+
+
+def _inside(facts: ClipFacts, width: int, height: int, fit: str) -> tuple[int, int]:
+    """The size at which a clip is read so that no pixel of it is lost and its shape is that of `width` x `height`."""
+    ratios = facts.width / width, facts.height / height
+    if fit == "stretch" or abs(ratios[0] / ratios[1] - 1) < 0.01:
+        return facts.width, facts.height
+    ratio = min(ratios) if fit == "cover" else max(ratios)
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
+
+
+def _method(recipe: Recipe, card: ModelCard, sources: Sources, stage: str, otherwise: str) -> tuple[str, str]:
+    """Which engine works on a clip, and a sentence on why."""
+    legal = ("latent", otherwise)
+    file = PurePath(recipe.video or recipe.image or "").name
+    if recipe.method is not None and recipe.method not in legal:
+        raise UsageError(f"--method {recipe.method} does not apply here; choose from {', '.join(legal)}")
+    if recipe.method == "latent" and card.stage(stage) is None:
+        raise UsageError(f"{card.name} has no {stage} stage; use --method {otherwise}")
+    if recipe.method is not None:
+        return recipe.method, f"method {recipe.method}, as asked"
+    own = sources.recipe.get("model") == recipe.model
+    if own and card.stage(stage) is not None:
+        return "latent", f"method latent: {file} was made by {card.name}; --method {otherwise} leaves the model out"
+    why = f"{file} was not made by {card.name}" if not own else f"{card.name} has no {stage} stage"
+    return otherwise, f"method {otherwise}: {why}"
