@@ -120,17 +120,12 @@ def picture_tags(suffix: str, comment: str) -> dict[str, Any]:
     return {} if suffix != ".webp" and len(data) > _JPEG_SEGMENT else {"exif": data}
 
 
-def insert_jpeg_comments(path: Path, comment: str) -> None:
-    """Puts comment segments at the beginning of a JPEG, as many as it takes, for what is too long for its EXIF."""
+def with_jpeg_comments(picture: bytes, comment: str) -> bytes:
+    """A JPEG with comment segments at its beginning, as many as it takes, for what is too long for its EXIF."""
     data = comment.encode("utf-8")
-    written = path.with_name(f"{path.name}.commented")
-    with path.open("rb") as source, written.open("wb") as target:
-        target.write(source.read(2))
-        for start in range(0, len(data), _JPEG_SEGMENT):
-            segment = data[start : start + _JPEG_SEGMENT]
-            target.write(b"\xff\xfe" + (len(segment) + 2).to_bytes(2, "big") + segment)
-        shutil.copyfileobj(source, target, 1 << 20)
-    written.replace(path)
+    pieces = (data[start : start + _JPEG_SEGMENT] for start in range(0, len(data), _JPEG_SEGMENT))
+    segments = (b"\xff\xfe" + (len(piece) + 2).to_bytes(2, "big") + piece for piece in pieces)
+    return picture[:2] + b"".join(segments) + picture[2:]
 
 
 def picture_comment(path: Path) -> str | None:

@@ -14,28 +14,38 @@ from ..errors import MediaError
 from .ffmpeg import Pipe
 from .spec import EncodeSpec
 
-THUMBNAIL = 16  # cells across and down
+THUMBNAIL = 8  # cells across and down
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _BLACK_PEAK = 16  # a picture without one brighter value is black to the eye
 _SAMPLES = 160  # of the shorter side, at least, for a thumbnail
 
 
 class Motion:
-    """How far every frame is from the one before: the largest change of luma of a thumbnail's cell, 0 to 255."""
+    """How a clip moves, by the values (0 to 255) of its thumbnails' cells.
+
+    Attributes:
+        steps: for every frame, the largest change of a cell from the frame before; a byte a frame.
+        reach: the largest change of a cell from the first frame.
+    """
 
     def __init__(self) -> None:
         self.steps = bytearray()
+        self.reach = 0.0
+        self._first: np.ndarray | None = None
         self._last: np.ndarray | None = None
 
     def see(self, thumbnail: np.ndarray) -> None:
-        """Takes the next frame's thumbnail `(16, 16)`, 0 to 255."""
-        step = 0.0 if self._last is None else np.abs(thumbnail.astype(np.float32) - self._last).max()
-        self.steps.append(round(float(step)))
-        self._last = thumbnail.astype(np.float32)
+        """Takes the next frame's thumbnail `(8, 8, 3)`."""
+        cells = thumbnail.astype(np.float32)
+        if self._first is None or self._last is None:
+            self._first = self._last = cells
+        self.steps.append(round(float(np.abs(cells - self._last).max())))
+        self.reach = max(self.reach, float(np.abs(cells - self._first).max()))
+        self._last = cells
 
 
 def thumbnails(chunk: np.ndarray) -> np.ndarray:
-    """Luma of 16 by 16 cells, `(t, H, W, 3)` uint8 → `(t, 16, 16)` float; cells are means of samples."""
+    """Frames `(t, H, W, 3)` uint8 of any size → `(t, 8, 8, 3)` float; cells are means of samples."""
     step = max(min(chunk.shape[1:3]) // _SAMPLES, 1)
     cells = chunk[:, ::step, ::step]
     for axis in (1, 2):
@@ -43,7 +53,12 @@ def thumbnails(chunk: np.ndarray) -> np.ndarray:
         widths = np.maximum(np.diff(edges, append=cells.shape[axis]), 1)
         sums = np.add.reduceat(cells, edges, axis=axis, dtype=np.float32)
         cells = sums / np.expand_dims(widths, tuple(i for i in range(4) if i != axis))
-    return cells @ _LUMA
+    return cells
+
+
+def luma(thumbnail: np.ndarray) -> float:
+    """The mean luma of a thumbnail, 0 to 255."""
+    return float(thumbnail.mean(axis=(0, 1)) @ _LUMA)
 
 
 class Source:
@@ -54,7 +69,7 @@ class Source:
         brightest: the highest mean luma of a frame, 0 to 255.
         peak: the highest value of any pixel, 0 to 255.
         moves: whether any frame differs from the first.
-        motion: for every frame, how far it is from the one before (see `Motion`); a byte a frame.
+        motion: how the frames move.
     """
 
     def __init__(
@@ -104,8 +119,8 @@ class Source:
     def _note(self, chunk: np.ndarray) -> None:
         self.peak = max(self.peak, int(chunk.max()))
         small = thumbnails(chunk)
-        self.brightest = max(self.brightest, float(small.mean(axis=(1, 2)).max()))
         for picture in small:
+            self.brightest = max(self.brightest, luma(picture))
             self.motion.see(picture)
         if self._first is None:
             self._first = chunk[0].copy()

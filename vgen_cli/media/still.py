@@ -5,6 +5,7 @@ Knows Pillow, and neither ffmpeg's encoders nor where the picture goes.
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..errors import MediaError, UsageError
 from .encode import Job
-from .metadata import insert_jpeg_comments, picture_tags
+from .metadata import picture_tags, with_jpeg_comments
 from .probe import ClipFacts, probe
 
 _SAVE: dict[str, tuple[str, dict[str, Any]]] = {
@@ -36,9 +37,10 @@ def write_still(job: Job, frame: np.ndarray, suffix: str) -> Path:
     path = job.room / f"1{suffix}"
     kind, options = _SAVE[suffix]
     tags = picture_tags(suffix, job.comment) if job.comment else {}
-    Image.fromarray(frame).save(path, kind, **options, **tags)
-    if job.comment and not tags:
-        insert_jpeg_comments(path, job.comment)
+    made = io.BytesIO()  # for Pillow itself does not notice a full disk
+    Image.fromarray(frame).save(made, kind, **options, **tags)
+    picture = made.getvalue()
+    path.write_bytes(picture if tags or not job.comment else with_jpeg_comments(picture, job.comment))
     return path
 
 

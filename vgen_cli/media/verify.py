@@ -14,11 +14,11 @@ from ..errors import MediaError, UsageError
 from .encode import threads_of
 from .ffmpeg import CLOSED, Pipe, file_url, last_line
 from .probe import ClipFacts, folder_frames, probe
-from .source import THUMBNAIL, Motion, Source
+from .source import THUMBNAIL, Motion, Source, luma
 from .spec import EncodeSpec
 
 _LIT, _DARK = 4.0, 1.0  # mean luma of the brightest frame: surely not black, surely black
-_STRIDE, _STILL = 40, 1  # change of a cell from frame to frame: more than the coarsest encoder drops, none
+_STRIDE, _STILL = 48, 1  # change of a cell: more than the coarsest encoder leaves out, none
 
 
 def verify(
@@ -56,18 +56,20 @@ def verify(
         raise _failed(f"it lasts {facts.duration:g} s instead of {float(spec.duration):g} s")
     if source.brightest >= _LIT and brightest <= _DARK:
         raise _failed("it is black, and the frames were not")
-    if repeated := _repeats(source.motion, motion):
-        raise _failed(f"{repeated} of its frames repeat the one before, and the frames moved")
+    if stands := _stands_still(source.motion, motion):
+        raise _failed(f"{stands}, and the frames moved")
     if spec.target_size is not None and facts.size_bytes > spec.target_size:
         raise _failed(f"it has {facts.size_bytes} bytes, and at most {spec.target_size} were asked")
     return facts
 
 
-def _repeats(given: Motion, found: Motion) -> int:
-    """Frames that stand still where the source made a stride; 0 unless they are more than half of its strides."""
+def _stands_still(given: Motion, found: Motion) -> str:
+    """How a clip stands still where the source moved far: altogether, or in most of its strides; else ""."""
+    if given.reach >= _STRIDE and found.reach <= _STILL:
+        return "it is frozen"
     strides = [step for asked, step in zip(given.steps, found.steps, strict=True) if asked >= _STRIDE]
     repeated = sum(step <= _STILL for step in strides)
-    return repeated if 2 * repeated > len(strides) else 0
+    return f"{repeated} of its frames repeat the one before" if 2 * repeated > len(strides) else ""
 
 
 def _failed(why: str) -> MediaError:
@@ -90,15 +92,15 @@ def _decode(path: Path, threads: int | None, sound: bool) -> tuple[int, float, M
         where, cwd = ["-f", "image2", "-start_number", "0", "-i", f"%0{digits}d.png"], path
     else:
         where, cwd = [*CLOSED, "-i", file_url(path)], path.parent
-    small = f"scale={THUMBNAIL}:{THUMBNAIL}:flags=area,format=gray"
+    small = f"scale={THUMBNAIL}:{THUMBNAIL}:flags=area,format=rgb24"
     out = ["-map", "0:V:0", "-fps_mode", "passthrough", "-vf", small, *limit, "-f", "rawvideo", "pipe:1"]
     heard = ["-map", "0:a:0", "-f", "null", "-"] if sound else []
     frames, brightest, motion = 0, 0.0, Motion()
     with Pipe([*limit, *where, *out, *heard], "reading the clip back", feed=False, cwd=cwd) as pipe:
-        while data := pipe.read(THUMBNAIL**2):
-            picture = np.frombuffer(data, np.uint8).reshape(THUMBNAIL, THUMBNAIL)
+        while data := pipe.read(3 * THUMBNAIL**2):
+            picture = np.frombuffer(data, np.uint8).reshape(THUMBNAIL, THUMBNAIL, 3)
             frames += 1
-            brightest = max(brightest, float(picture.mean()))
+            brightest = max(brightest, luma(picture))
             motion.see(picture)
     if complaint := last_line(pipe.messages):
         raise _failed(f"ffmpeg says {complaint!r}")
