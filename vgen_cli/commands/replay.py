@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -79,8 +79,11 @@ def replay(file: File, *, set: Set = None, verify: Verify = None, output: Output
         raise UsageError(f"{file} carries no recipe of vgen; only a clip made without --no-metadata can be made again")
     said = changes(set or [], recording.values)
     recipe = recipe_of(recording, said)
-    place = _place(recording, output)
-    recipe, notes = _fitting(recipe, recording, place, said, dry_run=bool(shell.dry_run))
+    kind = _kind(recording.path)
+    place = _place(recording.path, kind, output)
+    recipe, on_machine = _on_this_machine(recipe, said, dry_run=bool(shell.dry_run))
+    recipe, encoded = _encoded(recipe, kind, place, said)
+    notes = [*_version_note(recording), *on_machine, *encoded]
     with reporting(quiet=bool(shell.quiet)) as listener:
         for note in notes:
             listener(Note(note))
@@ -91,58 +94,70 @@ def replay(file: File, *, set: Set = None, verify: Verify = None, output: Output
         make_all([recipe], replace(output, output=_name(place)), shell, dry_run=bool(shell.dry_run))
 
 
-def _container(path: Path) -> tuple[str, str]:
-    """The container of a recording, and the ending of a name for another of its kind."""
+class Kind(NamedTuple):
+    """What a recording is: its container and codec, and the ending of a name for another of its kind."""
+
+    container: str
+    codec: str
+    ending: str
+
+
+def _kind(path: Path) -> Kind:
     suffix = path.suffix.lower()
     if path.is_dir():
-        return "png", os.sep
+        return Kind("png", "png", os.sep)
     if suffix in STILLS:
-        return "still", suffix
-    if suffix not in EXTENSIONS:
-        from ..media.probe import probe
+        return Kind("still", "still", suffix)
+    from ..media.probe import probe
 
-        container = probe(path).container
-        return (container, f".{container}") if container in EXTENSIONS.values() else ("mp4", ".mp4")
-    return EXTENSIONS[suffix], suffix
+    facts = probe(path)
+    container = EXTENSIONS.get(suffix, facts.container if facts.container in EXTENSIONS.values() else "mp4")
+    fits = facts.codec in CONTAINERS[container]
+    ending = suffix if suffix in EXTENSIONS else f".{container}"
+    return Kind(container, facts.codec if fits else default_codec(container), ending)
 
 
-def _place(recording: Recording, output: OutputOptions) -> Destination:
+def _place(path: Path, kind: Kind, output: OutputOptions) -> Destination:
     """Where the clip goes; by default in the current folder, named after the recording."""
     if output.output is not None:
         return parse_destination(output.output)
-    container, ending = _container(recording.path)
-    path = recording.path.resolve()
+    path = path.resolve()
     stem, number = f"{path.name if path.is_dir() else path.stem}-replay", ""
-    while not output.overwrite and os.path.lexists(f"{stem}{number}{ending}".rstrip(os.sep)):
+    while not output.overwrite and os.path.lexists(f"{stem}{number}{kind.ending}".rstrip(os.sep)):
         number = f"-{int(number[1:] or 1) + 1}"
-    return Destination(Path(f"{stem}{number}{ending}"), container)
+    return Destination(Path(f"{stem}{number}{kind.ending}"), kind.container)
 
 
 def _name(place: Destination) -> str:
     return "-" if place.is_stream else str(place)
 
 
-def _fitting(
-    recipe: Recipe, recording: Recording, place: Destination, said: Mapping[str, Any], *, dry_run: bool
-) -> tuple[Recipe, list[str]]:
-    """The recipe without what neither the machine nor the kind of file can have, and remarks on that."""
-    notes = []
-    if recording.version not in ("", __version__):
-        notes.append(f"{recording.path} was made by vgen {recording.version}, this is {__version__}: frames may differ")
+def _version_note(recording: Recording) -> list[str]:
+    if recording.version in ("", __version__):
+        return []
+    return [f"{recording.path} was made by vgen {recording.version}, this is {__version__}: frames may differ"]
+
+
+def _on_this_machine(recipe: Recipe, said: Mapping[str, Any], *, dry_run: bool) -> tuple[Recipe, list[str]]:
+    """The recipe without what was recorded of a machine that this one is not, and a remark on that."""
     fault = _machine_fault(recipe, dry_run=dry_run)
-    there: dict[str, Any] = {n: plain for n, plain in MACHINE.items() if n not in said and getattr(recipe, n) != plain}
-    if fault and there:
-        recipe = replace(recipe, **there)
-        notes.append(f"{fault}: {', '.join(there)} of the recording left to this machine")
-    before = recipe.codec or default_codec(_container(recording.path)[0])
-    codec = before if before in CONTAINERS[place.container] else default_codec(place.container)
+    left: dict[str, Any] = {n: plain for n, plain in MACHINE.items() if n not in said and getattr(recipe, n) != plain}
+    if not fault or not left:
+        return recipe, []
+    return replace(recipe, **left), [f"{fault}: {', '.join(left)} of the recording left to this machine"]
+
+
+def _encoded(recipe: Recipe, kind: Kind, place: Destination, said: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """The recipe with the recording's codec where the new file takes it, else without its dials; and a remark."""
+    if "codec" in said:
+        return recipe, []
+    fitting, plain = CONTAINERS[place.container], default_codec(place.container)
+    before = recipe.codec or kind.codec
+    if before in fitting:
+        return (recipe if before == plain else replace(recipe, codec=before)), []
     left: dict[str, Any] = {n: None for n in _ENCODING if n not in said and getattr(recipe, n) is not None}
-    if "codec" not in said and codec != before and left:
-        recipe = replace(recipe, **left)
-        notes.append(f"{place} is {codec}, not {before}: {', '.join(left)} of the recording left out")
-    elif "codec" not in said and codec != default_codec(place.container):
-        recipe = replace(recipe, codec=codec)
-    return recipe, notes
+    note = f"{place} is {plain}, not {before}: {', '.join(left)} of the recording left out"
+    return replace(recipe, **left), [note] if left else []
 
 
 def _machine_fault(recipe: Recipe, *, dry_run: bool) -> str:
