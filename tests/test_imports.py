@@ -41,7 +41,7 @@ FLOORS = (
     (r"vgen_cli/sources\.py", 4),
     (r"vgen_cli/estimate\.py", 5),
     (r"vgen_cli/cascade/device\.py", 5),
-    (r"vgen_cli/plan/.*", 6),
+    (r"vgen_cli/(plan|downloads)/.*", 6),
     (r"vgen_cli/cascade/clock\.py", 6),
     (r"vgen_cli/batch/planner\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),

@@ -38,6 +38,15 @@ class FramesWritten:
 
 
 @dataclass(frozen=True)
+class BytesDone:
+    """So many bytes of a file have come; `total` is 0 where it is unknown."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class StageFinished:
     """A stage has ended: how long it took, and the peak memory so far in bytes (0: unknown)."""
 
@@ -61,7 +70,7 @@ class ClipFinished:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-Event = StageStarted | StepDone | FramesWritten | StageFinished | Note | ClipFinished
+Event = StageStarted | StepDone | BytesDone | FramesWritten | StageFinished | Note | ClipFinished
 Listener = Callable[[Event], None]
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .events import (
+    BytesDone,
     ClipFinished,
     Event,
     FramesWritten,
@@ -85,12 +87,15 @@ def clip_line(facts: dict[str, Any]) -> str:
 
 
 class _Lines:
-    """A line a finished stage, a note, a clip."""
+    """A line a finished stage, a note, a clip; of what takes long, one now and then."""
+
+    NOW_AND_THEN = 30.0  # seconds
 
     def __init__(self, stream: TextIO, verbose: bool) -> None:
         self._stream = stream
         self._verbose = verbose
         self._steps: dict[str, int] = {}
+        self._spoke = time.monotonic()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageStarted):
@@ -99,6 +104,9 @@ class _Lines:
                 self._say(f"{event.stage} …" + (f" {event.detail}" if event.detail else ""))
         elif isinstance(event, StageFinished):
             self._say(stage_line(event, self._steps.get(event.stage, 0)))
+        elif isinstance(event, BytesDone):
+            if time.monotonic() - self._spoke > self.NOW_AND_THEN:
+                self._say(f"{event.stage}: {human_bytes(event.done)} of {human_bytes(event.total)}")
         elif isinstance(event, Note):
             self._say(event.text)
         elif isinstance(event, ClipFinished):
@@ -106,6 +114,7 @@ class _Lines:
 
     def _say(self, line: str) -> None:
         if line:
+            self._spoke = time.monotonic()
             with contextlib.suppress(OSError, ValueError):  # nobody reads any more
                 self._stream.write(line + "\n")
                 self._stream.flush()
@@ -124,6 +133,8 @@ class _Bar:
             self._start(event.stage, event.steps, event.detail if self._verbose else "")
         elif isinstance(event, StepDone):
             self._advance(event.stage, event.step, event.steps)
+        elif isinstance(event, BytesDone):
+            self._advance(event.stage, event.done, event.total, human_bytes(event.done))
         elif isinstance(event, FramesWritten):
             self._advance("frames", event.frames, event.total)
         elif isinstance(event, StageFinished):
@@ -139,15 +150,11 @@ class _Bar:
             return
         self._tasks[stage] = self._progress.add_task(stage, total=steps or None, remark=remark, count="")
 
-    def _advance(self, stage: str, done: int, total: int) -> None:
+    def _advance(self, stage: str, done: int, total: int, count: str = "") -> None:
         if stage not in self._tasks:
             self._start(stage, total, "")
-        self._progress.update(
-            self._tasks[stage],
-            completed=done,
-            total=total or None,
-            count=f"{done}/{total}" if total else f"{done}",
-        )
+        count = count or (f"{done}/{total}" if total else f"{done}")
+        self._progress.update(self._tasks[stage], completed=done, total=total or None, count=count)
 
     def _finish(self, event: StageFinished) -> None:
         if event.stage not in self._tasks:
