@@ -62,6 +62,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class ModelFile:
+    """A published file that a model needs: its repository on the hub (`ORG/NAME`), its path there, whose part it is.
+
+    `part` is one of `PARTS`, or `model` where one file holds several.
+    """
+
+    repo: str
+    path: str
+    part: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.repo}/{self.path}"
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """The facts of a model.
 
@@ -86,6 +101,7 @@ class ModelCard:
         noise_layout: whose order the initial noise is drawn in.
         values_per_position, values_per_pixel: numbers alive at the peak, a latent cell in the transformer and a
             pixel in the decoder; for the plan's estimate of memory.
+        files: what `vgen models pull` fetches.
         presets: named sets of values for the base stage.
         pipeline, scheduler: what the folder's `model_index.json` and scheduler config said, for `compat`.
         compat_values: compatibility → pipeline class → values that differ.
@@ -122,6 +138,7 @@ class ModelCard:
     noise_layout: str = "diffusers"
     values_per_position: int = 32768
     values_per_pixel: int = 48
+    files: tuple[ModelFile, ...] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline: str = ""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
@@ -327,6 +344,8 @@ def _typed(values: Mapping[str, Any]) -> dict[str, Any]:
             typed[key] = Fraction(typed[key])
     if "compression" in typed:
         typed["compression"] = Compression(**typed["compression"])
+    if "files" in typed:
+        typed["files"] = tuple(ModelFile(**each) for each in typed["files"])
     return typed
 
 
@@ -338,7 +357,7 @@ def _stage(table: Mapping[str, Any]) -> Stage:
 def _json(value: Any) -> Any:
     if isinstance(value, Fraction):
         return str(value)
-    if isinstance(value, Compression):
+    if isinstance(value, (Compression, ModelFile)):
         return asdict(value)
     if isinstance(value, Mapping):
         return {key: _json(each) for key, each in value.items()}

@@ -1,7 +1,6 @@
-"""The hub's cache on this disk: which files of a repository are here, and how they leave.
+"""The hub's cache on this disk: how much of it files take, and how they leave.
 
-Reads the layout that huggingface_hub keeps, `models--ORG--NAME/{refs,snapshots,blobs}`: a snapshot is a folder a
-commit, its files are links to blobs. Knows no network and no model.
+Knows no network and no model.
 """
 
 from __future__ import annotations
@@ -12,33 +11,12 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from models.catalog import ModelFile
+from models.hub_cache import find, home, root, snapshots
 
 UNFINISHED = ".incomplete"
 """Suffix of a blob that has not come whole."""
-
-
-class HubFile(NamedTuple):
-    """A file of a repository, and the part of a model that needs it."""
-
-    repo: str
-    path: str
-    part: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.repo}/{self.path}"
-
-
-def root() -> Path:
-    """The cache's folder, as `HF_HOME` and its kin say."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE).expanduser()
-
-
-def home(repo: str) -> Path:
-    """The folder of a repository, there or not."""
-    return root() / f"models--{repo.replace('/', '--')}"
 
 
 def blob(repo: str, etag: str) -> Path:
@@ -46,31 +24,13 @@ def blob(repo: str, etag: str) -> Path:
     return home(repo) / "blobs" / etag
 
 
-def snapshots(repo: str) -> list[Path]:
-    """The folders of the commits of which something is here, the current one first, then the newest."""
-    place = home(repo)
-    try:
-        main = (place / "refs" / "main").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        main = ""
-    with contextlib.suppress(OSError):
-        found = [each for each in (place / "snapshots").iterdir() if each.is_dir()]
-        return sorted(found, key=lambda each: (each.name != main, -each.stat().st_mtime))
-    return []
-
-
-def find(file: HubFile) -> Path | None:
-    """Where a file is, or None."""
-    return next((each / file.path for each in snapshots(file.repo) if (each / file.path).is_file()), None)
-
-
-def size(files: Iterable[HubFile]) -> int:
+def size(files: Iterable[ModelFile]) -> int:
     """Bytes of those files that are here."""
     places = {place.resolve() for place in map(find, files) if place is not None}
     return sum(place.stat().st_size for place in places)
 
 
-def remove(files: Iterable[HubFile]) -> int:
+def remove(files: Iterable[ModelFile]) -> int:
     """Files out of the cache in every commit, with what had not come whole; returns the bytes that this frees.
 
     Content that another name still links to stays. A repository of which nothing is left goes altogether.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import re
 import shutil
 import time
@@ -16,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from models import hub_cache
+from models.catalog import ModelFile
+
 from ..errors import UsageError, VgenError
 from ..events import BytesDone, Listener, StageFinished, StageStarted
 from ..quantities import human_bytes
 from . import cache
-from .cache import HubFile
 
 MARGIN = 64_000_000
 """Bytes that stay free on the disk."""
@@ -41,7 +44,7 @@ class Remote:
         commit: of the repository.
     """
 
-    file: HubFile
+    file: ModelFile
     size: int
     etag: str
     commit: str
@@ -61,7 +64,7 @@ class Remote:
         return cache.blob(self.file.repo, self.etag).is_file()
 
 
-def look_up(file: HubFile) -> Remote:
+def look_up(file: ModelFile) -> Remote:
     """What the hub says of a file.
 
     Raises:
@@ -85,7 +88,7 @@ def check_room(remotes: Sequence[Remote]) -> None:
     """
     contents = {remote.etag: remote for remote in remotes}.values()
     coming = sum(max(0, remote.size - remote.here) for remote in contents)
-    place = cache.root()
+    place = hub_cache.root()
     there = next(each for each in (place, *place.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free
     if coming and coming + MARGIN > free:
@@ -105,7 +108,7 @@ def fetch(remote: Remote, listener: Listener) -> Path:
         UsageError: as `look_up`.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import WeakFileLock
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     file, blob = remote.file, cache.blob(remote.file.repo, remote.etag)
     lock = cache.lock_file(file.repo, remote.etag)
@@ -124,13 +127,13 @@ def fetch(remote: Remote, listener: Listener) -> Path:
 
 def _bring(remote: Remote, place: Path, tell: Callable[[int], None]) -> None:
     """The content of a file at a place, going on where it stopped."""
-    from huggingface_hub import constants, hf_hub_url, logging
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers, disable_progress_bars
+    from huggingface_hub.utils import build_hf_headers, disable_progress_bars  # type: ignore[attr-defined]
 
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK
     disable_progress_bars()
-    logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     file = remote.file
     url = hf_hub_url(file.repo, file.path, revision=remote.commit)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # a range counts bytes of the file itself
@@ -199,7 +202,7 @@ def _endpoint() -> str:
 
 
 @contextmanager
-def _explained(file: HubFile) -> Iterator[None]:
+def _explained(file: ModelFile) -> Iterator[None]:
     """The faults of the library, of the connection and of the disk as ours."""
     try:
         yield
@@ -209,7 +212,7 @@ def _explained(file: HubFile) -> Iterator[None]:
         raise _sentence(fault, file) from fault
 
 
-def _sentence(fault: Exception, file: HubFile) -> Exception:
+def _sentence(fault: Exception, file: ModelFile) -> Exception:
     """The fault that a person is told; the given one where it is none of the hub's."""
     from huggingface_hub import errors
 
@@ -235,7 +238,7 @@ def _sentence(fault: Exception, file: HubFile) -> Exception:
     if status:
         return VgenError(f"{hub} answers {status} for {file}; try again later: what has come is kept")
     if isinstance(fault, OSError) and fault.errno in _FULL:
-        return VgenError(f"the disk of {cache.root()} is full; free some space: what has come is kept")
+        return VgenError(f"the disk of {hub_cache.root()} is full; free some space: what has come is kept")
     if isinstance(fault, errors.LocalEntryNotFoundError) or _is_transport(fault):
         first = (str(fault).strip().splitlines() or [type(fault).__name__])[0].rstrip(".")
         return VgenError(
@@ -243,7 +246,7 @@ def _sentence(fault: Exception, file: HubFile) -> Exception:
             "has come is kept"
         )
     if isinstance(fault, OSError) and fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
-        return UsageError(f"{cache.root()} cannot be written ({fault.strerror}); choose another place with HF_HOME")
+        return UsageError(f"{hub_cache.root()} cannot be written ({fault.strerror}); choose another place with HF_HOME")
     return fault
 
 

@@ -7,14 +7,15 @@ import shutil
 
 import pytest
 
+from models import hub_cache
+from models.catalog import ModelFile
 from vgen_cli.downloads import cache, remote
-from vgen_cli.downloads.cache import HubFile
 from vgen_cli.errors import UsageError, VgenError
 from vgen_cli.events import BytesDone, StageFinished, StageStarted, ignore
 
 REPO = "maker/model"
-WEIGHTS = HubFile(REPO, "transformer/weights.safetensors", "transformer")
-SMALL = HubFile(REPO, "config.json")
+WEIGHTS = ModelFile(REPO, "transformer/weights.safetensors", "transformer")
+SMALL = ModelFile(REPO, "config.json")
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def stocked(hub, monkeypatch):
 
 
 def blobs():
-    return sorted(each.name for each in cache.home(REPO).glob("blobs/*"))
+    return sorted(each.name for each in hub_cache.home(REPO).glob("blobs/*"))
 
 
 def test_a_file_comes_once(stocked):
@@ -35,7 +36,7 @@ def test_a_file_comes_once(stocked):
     found = remote.look_up(WEIGHTS)
     assert (found.size, found.here, found.whole, found.commit) == (102_400, 0, False, stocked.COMMIT)
     place = remote.fetch(found, told.append)
-    assert place == cache.find(WEIGHTS)
+    assert place == hub_cache.find(WEIGHTS)
     assert place.read_bytes() == stocked.files[REPO, WEIGHTS.path]
     assert [type(event) for event in (told[0], told[-1])] == [StageStarted, StageFinished]
     assert told[-2] == BytesDone(WEIGHTS.path, 102_400, 102_400)
@@ -68,7 +69,7 @@ def test_what_has_come_is_kept_and_gone_on_from(stocked, fault):
     with pytest.raises(fault):
         remote.fetch(found, stop)
     assert found.here == 70_000
-    assert cache.find(WEIGHTS) is None
+    assert hub_cache.find(WEIGHTS) is None
     assert remote.fetch(found, ignore).read_bytes() == stocked.files[REPO, WEIGHTS.path]
     assert stocked.ranges(WEIGHTS.path)[-1] == "bytes=70000-"
     assert blobs() == [found.etag]
@@ -104,9 +105,9 @@ def test_a_file_that_is_too_long_is_damaged(stocked):
 @pytest.mark.parametrize(
     ("file", "fault", "words"),
     [
-        (HubFile(REPO, "none.bin"), None, "has no file none.bin"),
-        (HubFile("nobody/none", "a"), None, "no repository nobody/none"),
-        (HubFile("a/b/c", "a"), None, "no repository's id"),
+        (ModelFile(REPO, "none.bin"), None, "has no file none.bin"),
+        (ModelFile("nobody/none", "a"), None, "no repository nobody/none"),
+        (ModelFile("a/b/c", "a"), None, "no repository's id"),
         (SMALL, "gated", "is gated: ask for access at http.*HF_TOKEN"),
         (SMALL, "private", "or it is private.*HF_TOKEN"),
     ],
