@@ -12,7 +12,7 @@ from .packets import Packets
 _INPUT = re.compile(r"^Input #0, (\S+), from ", re.MULTILINE)
 _STREAM = re.compile(r"^  Stream #0:\d+\S*: (Video|Audio): (\w+)(.*)$", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
-_CUT = re.compile(r"File ended prematurely|partial file|moov atom not found")
+_CUT = re.compile(r"File ended prematurely|partial file|moov atom not found|error reading header")
 _ROTATION = re.compile(r"^ +display ?matrix: rotation of (-?\d+(?:\.\d+)?) degrees", re.MULTILINE | re.IGNORECASE)
 _ALPHA_BESIDE = re.compile(r"^ +alpha_mode +: 1$", re.MULTILINE | re.IGNORECASE)
 _RATE = re.compile(r"\] config in time_base: \S+, frame_rate: (\d+)/(\d+)")
@@ -190,10 +190,10 @@ def _rate(packets: Packets, nominal: Fraction, seconds: Fraction, container: str
     """Frames a second: what the container means by its times; their average where they are uneven."""
     frames = max(packets.count, 1)
     average = frames / seconds if seconds else nominal or Fraction(25)
-    if not packets.steady:
-        return average.limit_denominator(1001) or average
     if container == "gif":
         return gif_rate(frames, seconds or 1 / average)
+    if not packets.steady:
+        return average.limit_denominator(1001) or average
     if container in ("mp4", "mov") and packets.each:
         return 1 / packets.each
     if container in ("mkv", "webm") and nominal:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import stat
 import warnings
@@ -108,8 +109,27 @@ def read_picture(path: str | os.PathLike[str], background: tuple[int, int, int] 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps a library's remarks from the terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    log = logging.getLogger("PIL")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Keeps from the terminal what a library that is not Python writes to standard error."""
+    with contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):  # standard error is closed
+            kept = os.dup(2)
+            after.callback(os.close, kept)
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 2)
+            after.callback(os.dup2, kept, 2)
         yield
 
 
@@ -147,7 +167,8 @@ def _decoded(path: Path) -> tuple[Image.Image, Image.Image | None]:
                     raise UsageError(_no_picture(path, head))
                 if picture.width * picture.height > MOST_PIXELS:
                     raise Image.DecompressionBombError
-                picture.load()
+                with _mute() if picture.format == "TIFF" else contextlib.nullcontext():
+                    picture.load()
                 colours, alpha = _split(_upright(picture))
         except UsageError:
             raise

@@ -32,6 +32,7 @@ from .packets import parse_packets as parse_packets
 
 _DECODED = re.compile(rb"^frame=(\d+)$", re.MULTILINE)
 _TAIL = 64  # bytes in which the end of a file is marked, where its kind marks it
+_SHORT = 0.5  # seconds
 _EXACT = ("mp4", "mov", "mkv", "webm", "png")  # containers whose packets are the frames
 _QUICK = 10**9  # pixels that are decoded for a check of every frame
 
@@ -62,7 +63,7 @@ def probe(path: str | os.PathLike[str]) -> ClipFacts:
         raise UsageError(f"{place} cannot be read as a video: ffmpeg finds no picture in it")
     if facts.container == "tty":
         raise UsageError(f"{place} is a text; give a video")
-    if packets.cut or says_cut(complaints) or not _has_end(place, facts.container):
+    if packets.cut or says_cut(complaints) or not _has_end(place, facts.container) or _falls_short(facts, messages):
         raise UsageError(_cut_off(place, facts, messages))
     return facts
 
@@ -166,9 +167,20 @@ def _has_end(place: Path, container: str) -> bool:
     return container != "apng" or b"IEND" in tail
 
 
+def _falls_short(facts: ClipFacts, messages: str) -> bool:
+    """Whether a Matroska file without sound ends long before it says."""
+    silent = facts.container in ("mkv", "webm") and not facts.has_audio
+    return silent and listed_seconds(messages) > facts.start + facts.duration + _SHORT
+
+
+def _begins_as_film(place: Path) -> bool:
+    with place.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
 def _no_video(place: Path, messages: str) -> str:
     """The sentence for a file of which ffmpeg shows no frame."""
-    if says_cut(messages):
+    if says_cut(messages) and _begins_as_film(place):
         return f"{place} is cut off: its index is missing; give the whole file"
     if codec_of(messages):
         return f"{place} holds no frames that can be decoded; give a video"

@@ -80,7 +80,7 @@ def frames(
 def _sought(facts: ClipFacts, index: int) -> int:
     """The frame that reading begins at: the one wanted where ffmpeg finds it exactly, and the first elsewhere."""
     exact = facts.container == "png" or (facts.container in _SEEKABLE and not facts.variable_rate)
-    return index if exact and index >= 2 * max(_RUN_UP, facts.fps) else 0
+    return index if exact and index >= 2 * max(Fraction(_RUN_UP), facts.fps) else 0
 
 
 def _input(place: Path, facts: ClipFacts, first: int) -> tuple[list[str], list[str], Path]:
@@ -93,7 +93,7 @@ def _input(place: Path, facts: ClipFacts, first: int) -> tuple[list[str], list[s
     source = ["-i", file_url(place)]
     if not first:
         return [*CLOSED, *decoder, *source], [], Path.cwd()
-    run_up = float(max(_RUN_UP / facts.fps, 1))
+    run_up = float(max(_RUN_UP / facts.fps, Fraction(1)))
     half_before = facts.start + float((first - Fraction(1, 2)) / facts.fps)
     seek = ["-ss", f"{half_before - run_up:.6f}"]
     return [*CLOSED, *decoder, *seek, *source], [f"trim=start={run_up:.6f}"], Path.cwd()

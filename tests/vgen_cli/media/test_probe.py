@@ -1,133 +1,184 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vgen_cli.errors import UsageError
-from vgen_cli.media.probe import ClipFacts, gif_rate, matroska_rate, parse_facts, parse_packets, probe
-
-HEADER = """\
-Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'a.mp4':
-  Metadata:
-    major_brand     : isom
-    comment         : {comment}
-  Duration: 00:00:02.00, start: 0.000000, bitrate: 112 kb/s
-  Stream #0:0[0x1](und): Video: hevc (Main) (hvc1 / 0x31637661), yuv420p(tv, bt709), {width}x{height} [SAR 1:1 DAR 4:3]
-    Side data:
-      Display Matrix: rotation of -90.00 degrees
-  Stream #0:1[0x2](und): Audio: aac (LC) (mp4a / 0x6134706D), 44100 Hz, mono, fltp, 69 kb/s (default)
-[Parsed_showinfo_0 @ 0x1568] config in time_base: 1/24000, frame_rate: {rate}
-[Parsed_showinfo_0 @ 0x1568] n:   0 pts:      0 pts_time:0       fmt:yuv420p cl:left sar:1/1 s:{width}x{height} i:P
-[Parsed_showinfo_0 @ 0x1568] color_range:tv color_space:bt709 color_primaries:unknown color_trc:bt709
-"""
+from vgen_cli.media import ffmpeg
+from vgen_cli.media.probe import probe, probe_clip
+from vgen_cli.media.writer import write_clip
 
 
-def _packets(count: int, ticks: int = 1001, base: str = "1/24000", size: int = 100) -> str:
-    lines = [f"0, {(i - 2) * ticks:10}, {i * ticks:10}, {ticks:8}, {size:8}, 0xdd" for i in range(count)]
-    return "\n".join(["#software: Lavf", f"#tb 0: {base}", "#dimensions 0: 64x64", *lines])
+def run(*arguments):
+    subprocess.run([ffmpeg.binary(), "-v", "error", "-y", *map(str, arguments)], check=True)
 
 
-def test_facts_are_read_from_ffmpegs_own_words():
-    messages = HEADER.format(comment="x", width=128, height=96, rate="24000/1001")
-    facts = parse_facts(messages, _packets(48), 9999, ".mp4")
-    assert facts == ClipFacts(
-        width=128,
-        height=96,
-        fps=Fraction(24000, 1001),
-        num_frames=48,
-        duration=48 * 1001 / 24000,
-        codec="h265",
-        pix_fmt="yuv420p",
-        bitrate=round(100 * 8 * 24000 / 1001),
-        size_bytes=9999,
-        container="mp4",
-        has_audio=True,
-        rotation=90,
-        color_range="tv",
-        color_space="bt709",
-        color_primaries=None,
-        color_transfer="bt709",
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Three seconds that move, with B-frames and sound, in a file that can be copied into others."""
+    path = tmp_path_factory.mktemp("film") / "c.mkv"
+    run(
+        *("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=3", "-f", "lavfi", "-i", "sine=d=3"),
+        *("-c:v", "libx264", "-preset", "veryfast", "-bf", "2", "-g", "25", "-c:a", "aac", path),
     )
-    assert facts.to_dict()["fps"] == "24000/1001"
+    return path
 
 
-@given(
-    st.text(),
-    st.integers(1, 20000),
-    st.integers(1, 20000),
-    st.fractions(Fraction(1), Fraction(1000), max_denominator=1001),
-    st.integers(1, 50),
-)
-def test_whatever_the_comment_says_the_facts_hold(comment, width, height, fps, count):
-    quoted = comment.replace("\r", " ").replace("\n", "\n                    : ")
-    rate = f"{fps.numerator}/{fps.denominator}"
-    messages = HEADER.format(comment=quoted, width=width, height=height, rate=rate)
-    facts = parse_facts(messages, _packets(count, fps.denominator, f"1/{fps.numerator}"), 1)
-    assert facts is not None
-    assert (facts.width, facts.height, facts.fps, facts.num_frames) == (width, height, fps, count)
-    assert facts.duration == pytest.approx(float(count / fps))
+def said(path, look=probe_clip):
+    with pytest.raises(UsageError) as caught:
+        look(path)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    return str(caught.value)
 
 
-@given(st.text(), st.text())
-def test_no_text_breaks_the_parser(messages, listing):
-    assert parse_facts(messages, listing, 0) is None
-
-
-@given(st.lists(st.sampled_from([*HEADER.splitlines(), "", "#tb 0: 1/0", "0, 1, 2, 3, 4, 5", "0,a,b,c,d,e"])))
-def test_no_mixture_of_true_lines_breaks_the_parser(lines):
-    text = "\n".join(lines).format(comment="x", width=8, height=8, rate="0/0")
-    facts = parse_facts(text, text, 0)
-    assert facts is None or (facts.num_frames >= 1 and facts.duration > 0 and facts.fps > 0)
-
-
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**4), st.integers(0, 10**6)), min_size=1))
-def test_packets_are_summed(packets):
-    listing = "#tb 0: 1/1000\n" + "\n".join(f"0, 0, {pts}, {dur}, {size}, 0x0" for pts, dur, size in packets)
-    found = parse_packets(listing)
-    span = max(pts + dur for pts, dur, _ in packets) - min(pts for pts, _, _ in packets)
-    assert (found.count, found.size) == (len(packets), sum(size for _, _, size in packets))
-    assert found.seconds == Fraction(span, 1000)
-
-
-@given(st.integers(1, 50), st.integers(1, 500))
-def test_a_gif_keeps_whole_rates(fps, frames):
-    hundredths = round(Fraction(100 * frames, fps))
-    assert abs(gif_rate(frames, Fraction(hundredths, 100)) - fps) <= Fraction(fps * fps * 2, 100 * frames)
-    if frames >= fps:
-        assert abs(frames / gif_rate(frames, Fraction(hundredths, 100)) - Fraction(frames, fps)) <= Fraction(2, 100)
+def cut(path, share):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
 
 
 def test_what_is_no_video_has_its_sentence(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("words, and no picture in them\n" * 50)
+    (tmp_path / "prompts.txt").write_text("a red circle\n" * 50)
+    (tmp_path / "folder").mkdir()
     for name, sentence in {
         "none.mp4": "does not exist",
         "empty.mp4": "is empty",
         "text.mp4": "cannot be read as a video: ",
-        "": "a folder without numbered frames",
+        "prompts.txt": "is a text",
+        "folder": "a folder without numbered frames",
     }.items():
-        with pytest.raises(UsageError, match=sentence) as caught:
-            probe(tmp_path / name)
-        assert "\n" not in str(caught.value)
+        for look in (probe, probe_clip):
+            assert sentence in said(tmp_path / name, look)
 
 
-@pytest.mark.parametrize(("line", "degrees"), [("displaymatrix: rotation of 90.00", 270), ("none", 0)])
-def test_a_turn_is_read_in_the_words_of_older_versions(line, degrees):
-    messages = HEADER.format(comment="x", width=8, height=8, rate="24/1")
-    facts = parse_facts(messages.replace("Display Matrix: rotation of -90.00", line), "", 0)
-    assert facts is not None
-    assert facts.rotation == degrees
+def test_a_file_that_may_not_be_opened_has_its_sentence(tmp_path, monkeypatch, film):
+    path = shutil.copy(film, tmp_path / "c.mkv")
+
+    def refuse(self, *_, **__):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    assert "cannot be opened: Permission denied" in said(path, probe)
 
 
-@given(st.integers(1, 240), st.booleans())
-def test_the_rate_of_nanoseconds_is_the_rate_that_was_meant(whole, broadcast):
-    fps = Fraction(whole * 1000, 1001) if broadcast else Fraction(whole)
-    assert matroska_rate(Fraction(10**9, round(10**9 / fps))) == fps
+def test_sound_alone_is_no_video(tmp_path):
+    tone, cover, album = tmp_path / "tone.m4a", tmp_path / "cover.png", tmp_path / "album.m4a"
+    run("-f", "lavfi", "-i", "sine=d=0.2", tone)
+    run("-f", "lavfi", "-i", "testsrc2=size=64x64", "-frames:v", "1", cover)
+    run("-i", tone, "-i", cover, "-map", "0", "-map", "1", "-c", "copy", "-disposition:v", "attached_pic", album)
+    for path in (tone, album):
+        assert "holds no picture, only sound" in said(path)
 
 
-@pytest.mark.parametrize(("kept", "meant"), [("19001/317", "60000/1001"), ("25/2", "25/2"), ("2997/100", "2997/100")])
-def test_a_rate_that_matroska_rounds(kept, meant):
-    assert matroska_rate(Fraction(kept)) == Fraction(meant)
+def test_no_frames_is_no_video(tmp_path, film):
+    path = tmp_path / "c.mp4"
+    subprocess.run([ffmpeg.binary(), "-v", "quiet", "-i", film, "-frames:v", "0", "-an", path], check=False)
+    assert path.exists()
+    assert "holds no" in said(path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("c.mp4", ["-c", "copy"]),
+        ("f.mp4", ["-c", "copy", "-movflags", "faststart"]),
+        ("c.mov", ["-c", "copy"]),
+        ("c.mkv", ["-c", "copy"]),
+        ("c.webm", ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-an"]),
+        ("c.gif", []),
+        ("c.apng", []),
+    ],
+)
+def test_a_file_that_was_cut_off_is_found_before_any_work(tmp_path, film, name, arguments, share):
+    run("-i", film, *arguments, tmp_path / name)
+    assert probe_clip(tmp_path / name).num_frames == 75
+    assert "is cut off" in said(cut(tmp_path / name, share), probe)
+
+
+def test_how_much_is_missing_is_said(tmp_path, film):
+    run("-i", film, "-c", "copy", "-movflags", "faststart", tmp_path / "c.mp4")
+    sentence = said(cut(tmp_path / "c.mp4", 0.6))
+    assert " of 3 seconds" in sentence
+    assert 0 < float(sentence.split("ends after ")[1].split()[0]) < 3
+
+
+def test_a_file_whose_rest_is_empty_falls_short(tmp_path, film):
+    path = tmp_path / "c.mkv"
+    run("-i", film, "-c", "copy", "-an", path)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
+    assert "is cut off" in said(path, probe)
+
+
+def test_damage_in_the_middle_is_found_where_the_check_is_quick(tmp_path, film):
+    path = tmp_path / "c.mkv"
+    run("-i", film, "-c:v", "ffv1", path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 5000] = bytes(5000)
+    path.write_bytes(data)
+    assert "is damaged" in said(path)
+
+
+def test_a_broadcast_that_begins_in_the_middle_counts_what_can_be_seen(tmp_path, film):
+    path = tmp_path / "c.ts"
+    run("-i", film, "-c", "copy", path)
+    data = path.read_bytes()
+    path.write_bytes(data[len(data) // 5 // 188 * 188 :])
+    facts = probe_clip(path)
+    assert 40 < facts.num_frames < 75
+    assert facts.duration == pytest.approx(facts.num_frames / 25)
+
+
+@pytest.mark.parametrize("name", ["c.png", "c.jpg", "c.webp", "c.bmp", "c.tiff", "c.gif"])
+def test_a_picture_is_sent_to_the_right_door(tmp_path, film, name):
+    run("-i", film, "-frames:v", "1", "-update", "1", tmp_path / name)
+    assert probe(tmp_path / name).num_frames == 1
+    assert f"is a picture, and a video is wanted; animate it first: vgen i2v {tmp_path / name}" in said(tmp_path / name)
+
+
+def test_a_video_of_one_frame_is_a_video(tmp_path, film):
+    run("-i", film, "-frames:v", "1", tmp_path / "c.mp4")
+    assert probe_clip(tmp_path / "c.mp4").num_frames == 1
+
+
+@pytest.mark.parametrize("name", ["c.mp4", "c.mkv", "c.avi", "c.flv", "c.ts", "c.mov", "c.h264", "c.nut"])
+def test_the_same_film_has_the_same_facts_in_every_container(tmp_path, film, name):
+    run("-i", film, "-c", "copy", *(["-bsf:v", "h264_mp4toannexb"] if name == "c.avi" else []), tmp_path / name)
+    facts = probe_clip(tmp_path / name)
+    assert (facts.width, facts.height, facts.fps, facts.num_frames, facts.variable_rate) == (96, 64, 25, 75, False)
+    assert facts.duration == pytest.approx(3)
+
+
+def test_a_folder_of_frames_must_be_whole(tmp_path, clip, spec):
+    folder = tmp_path / "frames"
+    write_clip(clip(10), f"{folder}/", spec(), threads=1)
+    facts = probe_clip(folder)
+    assert (facts.num_frames, facts.fps, facts.container, facts.variable_rate) == (10, Fraction(24), "png", False)
+    whole = (folder / "00004.png").read_bytes()
+    (folder / "00004.png").write_bytes(whole[:-20])
+    with pytest.raises(UsageError, match=r"00004\.png is cut off"):
+        probe(folder)
+    (folder / "00004.png").unlink()
+    assert "lacks frame 4" in said(folder, probe)
+
+
+def test_probing_a_long_file_takes_no_more_memory(tmp_path, film):
+    import tracemalloc
+
+    peaks = []
+    for loops in (2, 60):
+        path = tmp_path / f"{loops}.mp4"
+        run("-stream_loop", loops, "-i", film, "-c", "copy", path)
+        tracemalloc.start()
+        facts = probe(path)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert facts.num_frames == 75 * (loops + 1)
+    assert peaks[1] - peaks[0] < 100 * 75 * 58  # bytes a packet
