@@ -2,23 +2,23 @@
 
 Knows torch and where the networks are; no names of published files (inspect and keys have turned them into ours).
 Every tensor goes once from the file to where it runs; where type and device already fit, it stays mapped.
+The 8-bit weights of the layers stay 8-bit and are widened when they run.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, KeyMismatchError
+from ..layers.linear import WideningLinear
 from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
 from .inspect import Part
-from .shards import StoredTensor
+from .mapping import kept
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,8 +33,10 @@ NETWORKS = {
 WEIGHT_TYPES = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
 """Stored types that a weight may have."""
 
-FLOAT8 = tuple(getattr(torch, name) for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"))
-"""Storage types without arithmetic; they are always widened."""
+NARROW_TYPES = ("F8_E4M3", "F8_E5M2")
+"""Stored types without arithmetic."""
+LAYERS = ("transformer_blocks.", "encoder.block.")
+"""Where networks keep the layers that are nearly all of their weights."""
 
 
 def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> nn.Module:
@@ -43,7 +45,8 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
     Args:
         part: from `locate` or `inspect`; not a tokenizer.
         device: where it will run.
-        dtype: of all its floating weights; None keeps the stored types (8-bit floats become bfloat16).
+        dtype: of all its floating weights; None keeps the stored types (8-bit floats become bfloat16). Only linear
+            weights of the layers stay 8-bit floats where they are stored so; they are widened when they run.
 
     Raises:
         KeyMismatchError: missing, unexpected or misshapen tensors, or tensors of a type that holds no weights.
@@ -51,11 +54,18 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
     """
     module = build(part)
     slots, names = _slots(part, module)
-    loaded: dict[str, Tensor] = {}
-    for name, tensor in _read(part.tensors):
-        wanted = _target(part, name, tensor, dtype)
-        value = tensor.to(device=device, dtype=wanted)
-        loaded[name] = nn.Parameter(value, False) if isinstance(slots[name], nn.Parameter) else value
+    narrow = _narrow(part, module)
+    for name in narrow:
+        owner = name.rpartition(".")[0]
+        plain = module.get_submodule(owner)
+        assert isinstance(plain, nn.Linear)
+        module.set_submodule(owner, WideningLinear(plain))
+
+    def keep(name: str, stored: Tensor) -> Tensor:
+        value = stored.to(device, stored.dtype if name in narrow else _target(part, name, stored, dtype))
+        return nn.Parameter(value, False) if isinstance(slots[name], nn.Parameter) else value
+
+    loaded = kept(part.tensors, keep)
     module.load_state_dict({name: loaded[first] for name, first in names.items()}, strict=True, assign=True)
     _check_none_left(part, module)
     return module.requires_grad_(False).eval()
@@ -151,18 +161,16 @@ def _check_names(part: Part, slots: Mapping[str, Tensor], wanted: set[str]) -> N
         raise KeyMismatchError(f"{part.path} ({part.name})", wanted - found, found - wanted, misshapen)
 
 
-def _read(tensors: Mapping[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor under our name, file by file, mapped rather than read."""
-    by_file: dict[object, list[tuple[str, StoredTensor]]] = defaultdict(list)
-    for name, stored in tensors.items():
-        by_file[stored.file].append((name, stored))
-    for file, entries in by_file.items():
-        try:
-            with safe_open(str(file), framework="pt", device="cpu") as reader:
-                for name, stored in entries:
-                    yield name, reader.get_tensor(stored.key)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{file} cannot be read: {error}") from error
+def _narrow(part: Part, module: nn.Module) -> set[str]:
+    """Weights that stay in the 8-bit type they are stored in: those that only their own linear layer looks at."""
+    return {
+        f"{name}.weight"
+        for name, each in module.named_modules()
+        if type(each) is nn.Linear
+        and name.startswith(LAYERS)
+        and KEPT_FLOAT32 not in f"{name}."
+        and part.tensors[f"{name}.weight"].dtype in NARROW_TYPES
+    }
 
 
 def _target(part: Part, name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
@@ -171,7 +179,7 @@ def _target(part: Part, name: str, tensor: Tensor, dtype: torch.dtype | None) ->
     if part.network == "text_encoder" and dtype == torch.float16 and KEPT_FLOAT32 in name:
         return torch.float32
     if dtype is None:
-        return torch.bfloat16 if tensor.dtype in FLOAT8 else tensor.dtype
+        return torch.bfloat16 if tensor.dtype.itemsize == 1 else tensor.dtype
     return dtype
 
 

@@ -58,11 +58,12 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says about itself: its tensors by name, and its free metadata."""
+    """What a safetensors file says about itself: its tensors by name, its free metadata, where its data begins."""
 
     path: Path
     tensors: Mapping[str, TensorInfo]
     metadata: Mapping[str, str]
+    data_start: int
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -108,7 +109,7 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     _check_layout(path, tensors, size - 8 - length)
-    return Header(path, tensors, metadata)
+    return Header(path, tensors, metadata, 8 + length)
 
 
 def parse_header(text: bytes, where: str) -> tuple[dict[str, TensorInfo], dict[str, str]]:

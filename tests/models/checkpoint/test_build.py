@@ -60,21 +60,6 @@ def test_the_type_asked_for_is_the_type_of_all(folder, tmp_path):
     assert {tensor.dtype for tensor in load(part).state_dict().values()} == {torch.float16}
 
 
-def test_eight_bit_floats_are_widened(tmp_path, tiny):
-    written = tiny.write_original(tmp_path / "a.safetensors")
-    tensors = load_file(str(written.path))
-    name = "model.diffusion_model.transformer_blocks.1.attn1.to_q.weight"
-    tensors[name] = tensors[name].to(torch.float8_e4m3fn)
-    config = {"config": json.dumps(tiny.original_header("0.9.5"))}
-    save_file(tensors, str(tmp_path / "fp8.safetensors"), metadata=config)
-    part = inspect(tmp_path / "fp8.safetensors").parts["transformer"]
-    assert part.dtypes["F8_E4M3"] == 1
-    ours = "transformer_blocks.1.attn1.to_q.weight"
-    expected = tensors[name].to(torch.float32)
-    assert torch.equal(load(part, dtype=torch.float32).state_dict()[ours], expected)
-    assert torch.equal(load(part).state_dict()[ours].float(), expected)
-
-
 def test_missing_unexpected_and_misshapen_tensors_are_listed(folder):
     path = folder.path / "vae" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(str(path))
@@ -102,7 +87,7 @@ def test_a_file_with_a_block_too_few_does_not_load(tmp_path, tiny):
 def test_a_file_that_changed_since_is_an_error(folder):
     part = inspect(folder.path / "vae").parts["autoencoder"]
     (folder.path / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"gone")
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="not weights"):
         load(part)
 
 

@@ -109,7 +109,7 @@ def test_missing_and_folder(tmp_path):
 def parsed(text: bytes) -> Header | str:
     """The parsed header, or the sentence of the fault."""
     try:
-        return Header(Path("x"), *parse_header(text, "x"))
+        return Header(Path("x"), *parse_header(text, "x"), 8 + len(text))
     except CheckpointError as error:
         return str(error)
 
