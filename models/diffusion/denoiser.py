@@ -12,15 +12,23 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias, overload
+from typing import NamedTuple, TypeAlias, overload
 
 import torch
 from torch import Tensor
 
 from ..errors import ModelError
 
-Sigma: TypeAlias = "Tensor | float"
-"""One noise level, or a tensor of them: `(B,)`, or one per position such as `(B, 1, T, H, W)`."""
+
+class Told(NamedTuple):
+    """One noise level at which an answer is meant, and what the network is told at every position instead."""
+
+    level: float
+    positions: Tensor
+
+
+Sigma: TypeAlias = "Tensor | float | Told"
+"""One noise level, or a tensor of them: `(B,)`, or one per position such as `(B, 1, T, H, W)`; or `Told`."""
 
 Denoiser: TypeAlias = Callable[[Tensor, Sigma], Tensor]
 """`(latents (B, C, T, H, W), sigma) -> x0` of the same shape, in float32 or better."""
@@ -48,8 +56,8 @@ class Path(Enum):
     @overload
     def alpha(self, sigma: Tensor) -> Tensor: ...
     @overload
-    def alpha(self, sigma: Sigma) -> Sigma: ...
-    def alpha(self, sigma: Sigma) -> Sigma:
+    def alpha(self, sigma: Tensor | float) -> Tensor | float: ...
+    def alpha(self, sigma: Tensor | float) -> Tensor | float:
         """The share of the signal at a noise level."""
         return 1.0 - sigma if self is Path.FLOW else 0.0 * sigma + 1.0
 
@@ -68,8 +76,10 @@ class Prediction(Enum):
     X0 = "x0"
 
 
-def broadcast(sigma: Sigma, latents: Tensor) -> Sigma:
-    """A sigma tensor with trailing axes added until it fits `latents`, on their device; a float as it is."""
+def broadcast(sigma: Sigma, latents: Tensor) -> Tensor | float:
+    """A sigma tensor with trailing axes added until it fits `latents`, on their device; a single level as it is."""
+    if isinstance(sigma, Told):
+        return sigma.level
     if not isinstance(sigma, Tensor):
         return sigma
     sigma = sigma.to(latents.device, torch.promote_types(sigma.dtype, torch.float32))
@@ -150,10 +160,10 @@ def denoiser(
     """
 
     def denoise(latents: Tensor, sigma: Sigma) -> Tensor:
-        if not (isinstance(sigma, Tensor) and sigma.ndim):
-            sigma = torch.full((latents.shape[0],), float(sigma), dtype=torch.float32)
-        sigma = sigma.to(latents.device)
-        prediction = network(latents if dtype is None else latents.to(dtype), sigma)
+        told = sigma.positions if isinstance(sigma, Told) else sigma
+        if not (isinstance(told, Tensor) and told.ndim):
+            sigma = told = torch.full((latents.shape[0],), float(told), dtype=torch.float32)
+        prediction = network(latents if dtype is None else latents.to(dtype), told.to(latents.device))
         return to_x0(prediction, latents, sigma, kind, path)
 
     return denoise
@@ -219,7 +229,15 @@ class LatentState:
         return torch.where(self.mask < 1.0, line, precise(self.latents))
 
 
-def held(denoiser: Denoiser, state: LatentState, sigmas: Sequence[float], path: Path = Path.FLOW) -> Denoiser:
+def held(
+    denoiser: Denoiser,
+    state: LatentState,
+    sigmas: Sequence[float],
+    path: Path = Path.FLOW,
+    *,
+    published: bool = False,
+    jitter: Callable[[float], Tensor] | None = None,
+) -> Denoiser:
     """A denoiser that keeps to the conditions of a state; every sampler runs on it unchanged.
 
     The network is told a sigma per position, never above the position's own level (its mask, as a share of
@@ -233,6 +251,10 @@ def held(denoiser: Denoiser, state: LatentState, sigmas: Sequence[float], path: 
         state: conditions, and the latents at `sigmas[0]`.
         sigmas: the schedule of the sampler, ending in 0.
         path: the path the latents are on.
+        published: as LTX-Video's code has it. Guidance sees the derivative of every position, those that wait
+            included, and a position whose level lies below the last sigma above 0 keeps the noise of its anchor.
+        jitter: `sigma → noise (B, C, T, H, W)` that is added afresh to held positions whenever the network is asked,
+            and stays on them in the end; `published` alone.
 
     Returns:
         The denoiser itself where the state has no conditions.
@@ -245,11 +267,14 @@ def held(denoiser: Denoiser, state: LatentState, sigmas: Sequence[float], path: 
     anchor, level = _anchor(state, sigmas, path)
 
     def denoise(latents: Tensor, sigma: Sigma) -> Tensor:
+        assert not isinstance(sigma, Told), "a sampler asks at one level"
         sigma = float(sigma)
-        waits = level <= sigma - WAITING
-        x0 = denoiser(torch.where(waits, anchor, latents), level.clamp(max=sigma))
-        last = sigma <= sigmas[-2]
-        return torch.where((mask <= 0.0) | (waits & (not last)), clean, x0)
+        waits, last = level <= sigma - WAITING, sigma <= sigmas[-2]
+        kept = anchor if jitter is None else torch.where(mask < WAITING, anchor + jitter(sigma), anchor)
+        told = level.clamp(max=sigma)
+        x0 = denoiser(torch.where(waits, kept, latents), Told(sigma, told) if published else told)
+        stays = waits if published or not last else mask <= 0.0
+        return torch.where(stays, kept if last else clean, x0)
 
     return denoise
 

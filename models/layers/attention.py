@@ -81,7 +81,16 @@ class Attention(nn.Module):
             queries = rotate(queries, rotation)
         keys, values = keys_values or self.keys_values(x, rotation)
         y = F.scaled_dot_product_attention(self._split(queries), keys, values, attn_mask=bias)
-        return self.to_out[0](rearrange(y, "B H L D -> B L (H D)"))
+        return self.project(rearrange(y, "B H L D -> B L (H D)"))
+
+    def values_alone(self, x: Tensor) -> Tensor:
+        """`(B, L, D)` → `(B, L, D)`: self-attention in which every token attends to itself and to nothing else."""
+        return self.project(self.to_v(x))
+
+    def project(self, x: Tensor) -> Tensor:
+        """The output layer alone, `(B, L, D)` → `(B, L, D)`."""
+        made: Tensor = self.to_out[0](x)
+        return made
 
     def _split(self, x: Tensor) -> Tensor:
         return rearrange(x, "B L (H D) -> B H L D", H=self.heads)

@@ -7,8 +7,8 @@ the same over the steps computed once. Knows no schedule, no guidance, no autoen
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -16,14 +16,13 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import ShapeError
+from ..errors import ModelError, ShapeError
 from ..layers.attention import Attention, FeedForward, KeysValues
 from ..layers.modulation import AdaptiveNorm, FeedForwardEmbedding, modulate
 from ..shapes import Compression, LatentShape
 from .config import TransformerConfig
 
 Rope = tuple[Tensor, Tensor]
-Velocity = Callable[[Tensor, "Tensor | float"], Tensor]
 
 THETA = 10000.0
 MAX_POSITION = (20.0, 2048.0, 2048.0)
@@ -107,11 +106,24 @@ class Block(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
 
     def forward(
-        self, x: Tensor, modulation: Tensor, rotation: Tensor, text: KeysValues, text_bias: Tensor | None
+        self,
+        x: Tensor,
+        modulation: Tensor,
+        rotation: Tensor,
+        text: KeysValues,
+        text_bias: Tensor | None,
+        without: str = "",
     ) -> Tensor:
-        """`(B, S, D)` and modulation `(B, 1 or S, 6, D)` → `(B, S, D)`."""
+        """`(B, S, D)` and modulation `(B, 1 or S, 6, D)` → `(B, S, D)`, all but what the mode `without` leaves out."""
         shift, scale, gate, shift_ff, scale_ff, gate_ff = (self.scale_shift_table + modulation).unbind(2)
-        x = torch.addcmul(x, gate, self.attn1(modulate(self._norm(x), shift, scale), rotation=rotation))
+        y = modulate(self._norm(x), shift, scale)
+        if without == "attention_values":
+            y = self.attn1.values_alone(y)
+        elif without == "attention_skip":
+            y = self.attn1.project(y)
+        else:
+            y = self.attn1(y, rotation=rotation)
+        x = torch.addcmul(x, gate, y)
         x = x + self.attn2(x, text, bias=text_bias)
         return torch.addcmul(x, gate_ff, self.ff(modulate(self._norm(x), shift_ff, scale_ff)))
 
@@ -166,7 +178,7 @@ class Transformer(nn.Module):
         causal_time: bool,
         maps: Tensor | None = None,
         leading: Sequence[float] = (),
-    ) -> Velocity:
+    ) -> Bound:
         """The network for one prompt and one clip shape, as a function of latents and noise level.
 
         Pictures of frames inside the clip may stand before it: latent frames in front of its own along T, each a
@@ -180,14 +192,10 @@ class Transformer(nn.Module):
             leading: the frame of the clip, from 0, at which each leading picture stands. T is that many more than
                 `shape.frames`, in the maps, the latents, the sigmas and the velocity.
 
-        Returns:
-            `(latents (B, C, T, H, W), sigma) → velocity (B, C, T, H, W)` in the dtype of the latents, where
-            sigma is a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every position.
-
         Source: LTX-Video 0.9.5, for leading pictures.
 
         Raises:
-            ShapeError: when channels do not add up, or latents of another shape are given.
+            ShapeError: when channels do not add up.
         """
         extra = 0 if maps is None else maps.shape[0]
         if shape.channels + extra != self.config.in_channels or shape.channels != self.config.out_channels:
@@ -205,28 +213,77 @@ class Transformer(nn.Module):
         text = self.read(context, mask)
         constant = None if maps is None else rearrange(maps.to(weight), "M T H W -> (T H W) M")
 
-        def velocity(latents: Tensor, sigma: Tensor | float) -> Tensor:
-            if tuple(latents.shape[1:]) != shape.as_tuple():
-                raise ShapeError(f"latents {tuple(latents.shape)} given to a network bound to {shape}")
-            tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(weight.dtype)
-            if constant is not None:
-                tokens = torch.cat((tokens, constant.expand(len(tokens), -1, -1)), dim=-1)
-            made = self._velocity(tokens, _levels(sigma, latents), text, rotation)
-            size = {"T": shape.frames, "H": shape.height, "W": shape.width}
-            return rearrange(made, "B (T H W) C -> B C T H W", **size).to(latents.dtype)
+        return Bound(self, shape, text, rotation, constant)
 
-        return velocity
-
-    def _velocity(self, tokens: Tensor, sigmas: Tensor, text: Text, rotation: Tensor) -> Tensor:
-        batch = tokens.shape[0]
+    def _velocity(
+        self, tokens: Tensor, sigmas: Tensor, text: Text, rotation: Tensor, left_out: Mapping[int, str] | None = None
+    ) -> Tensor:
+        """`forward` with what stays the same over the steps made already; `left_out` as in `Bound`."""
+        batch, left_out = tokens.shape[0], left_out or {}
         levels = sigmas[:, None] if sigmas.ndim == 1 else sigmas
         modulation, embedding = self.time_embed(TIMESTEPS * levels.float())
         x = self.proj_in(tokens)
-        for block, (keys, values) in zip(self.transformer_blocks, text.keys_values, strict=True):
+        for index, (block, (keys, values)) in enumerate(zip(self.transformer_blocks, text.keys_values, strict=True)):
+            if left_out.get(index) == "transformer_block":
+                continue
             pair = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
-            x = block(x, modulation, rotation, pair, text.bias)
+            x = block(x, modulation, rotation, pair, text.bias, left_out.get(index, ""))
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(2)
         return self.proj_out(modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale))
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A transformer bound to one prompt and one clip shape: latents and a noise level → velocity.
+
+    Attributes:
+        shape: of the latents, leading pictures counted.
+        text, rotation: what stays the same over the steps.
+        constant: `(S, M)` maps behind the channels of every token.
+        left_out: block, from 0 → what of it is left out, one of `models.diffusion.names.STG_MODES`.
+    """
+
+    network: Transformer
+    shape: LatentShape
+    text: Text
+    rotation: Tensor
+    constant: Tensor | None = None
+    left_out: Mapping[int, str] | None = None
+
+    def __call__(self, latents: Tensor, sigma: Tensor | float) -> Tensor:
+        """Velocity `(B, C, T, H, W)` of latents of that shape, in their dtype.
+
+        Args:
+            sigma: a number, `(B,)`, or broadcastable to `(B, 1, T, H, W)` for a level of its own at every position.
+
+        Raises:
+            ShapeError: latents of another shape.
+        """
+        if tuple(latents.shape[1:]) != self.shape.as_tuple():
+            raise ShapeError(f"latents {tuple(latents.shape)} given to a network bound to {self.shape}")
+        tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(self.network.proj_in.weight.dtype)
+        if self.constant is not None:
+            tokens = torch.cat((tokens, self.constant.expand(len(tokens), -1, -1)), dim=-1)
+        made = self.network._velocity(tokens, _levels(sigma, latents), self.text, self.rotation, self.left_out)
+        size = {"T": self.shape.frames, "H": self.shape.height, "W": self.shape.width}
+        return rearrange(made, "B (T H W) C -> B C T H W", **size).to(latents.dtype)
+
+    def without(self, mode: str, layers: Sequence[int]) -> Bound:
+        """The same network with a part of some blocks left out, for spatio-temporal guidance; shares all that is bound.
+
+        Args:
+            mode: one of `models.diffusion.names.STG_MODES`.
+            layers: blocks, from 0.
+
+        Raises:
+            ModelError: a block that the network does not have.
+
+        Source: LTX-Video (`skip_layer_strategy`).
+        """
+        count = len(self.network.transformer_blocks)
+        if beyond := [layer for layer in layers if not 0 <= layer < count]:
+            raise ModelError(f"there is no layer {beyond[0]} in this transformer, whose layers are 0 to {count - 1}")
+        return replace(self, left_out=dict.fromkeys(layers, mode))
 
 
 def _levels(sigma: Tensor | float, latents: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -276,6 +277,48 @@ def test_a_position_below_the_last_sigma_is_still_denoised():
     answer = torch.zeros_like(start.latents)
     made = euler(held(lambda *_: answer, start, schedule), start.start(schedule), schedule)
     assert torch.equal(made, answer)
+
+
+def published_pipeline(start, schedule, jitter, draw):
+    """As `published`, with the noise that the condition pipeline adds to hard conditions before every step."""
+    latents = torch.lerp(start.latents, start.clean, 1 - start.mask)
+    first, whole, level = latents, start.mask == 0, start.mask
+    for sigma, after in pairwise(schedule):
+        latents = torch.where(whole, first + jitter * sigma**2 * draw(), latents)
+        stepped = latents + (after - sigma) * mixing(latents, level.clamp(max=sigma))
+        latents = torch.where(sigma - 1e-6 < level, stepped, latents)
+    return latents
+
+
+@pytest.mark.parametrize("mask", [[0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [0.0, 0.2, 0.45, 0.95, 1.0, 1.0]])
+@pytest.mark.parametrize("schedule", [sigmas.linear_quadratic(8), sigmas.linear(4)])
+def test_as_published_hard_conditions_are_noised_and_weak_ones_keep_their_noise(mask, schedule):
+    start = state(mask)
+    draws = [torch.Generator().manual_seed(5) for _ in range(2)]
+
+    def draw(generator):
+        return torch.randn(start.latents.shape, generator=generator)
+
+    wrapped = held(
+        denoiser(mixing, Prediction.FLOW), start, schedule, published=True,
+        jitter=lambda sigma: 0.15 * sigma**2 * draw(draws[0]),
+    )  # fmt: skip
+    made = euler(wrapped, start.start(schedule), schedule)
+    theirs = published_pipeline(start, schedule, 0.15, lambda: draw(draws[1]))
+    assert torch.allclose(made, theirs, atol=2e-5)
+    assert not torch.allclose(made[:, :, 0], start.clean[:, :, 0], atol=1e-2)
+
+
+def test_as_published_an_answer_is_meant_at_one_level():
+    start, schedule, seen = state([0.0, 0.5, 1.0, 1.0, 1.0, 1.0]), sigmas.linear(4), []
+
+    def asked(latents, sigma):
+        seen.append(sigma)
+        return latents
+
+    euler(held(asked, start, schedule, published=True), start.start(schedule), schedule)
+    assert [sigma.level for sigma in seen] == schedule[:-1]
+    assert [sigma.positions[0, 0, 1, 0, 0].item() for sigma in seen] == [0.5, 0.5, 0.5, 0.25]
 
 
 def test_states_without_conditions_cost_nothing():

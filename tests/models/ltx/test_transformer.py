@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.errors import ShapeError
+from models.errors import ModelError, ShapeError
 from models.ltx.config import TransformerConfig
 from models.ltx.transformer import Transformer, rotary_table, video_coordinates
 from models.shapes import Compression, LatentShape
@@ -254,3 +254,66 @@ def test_a_network_built_on_meta_runs_once_weights_are_assigned(small, text):
     network.load_state_dict(small.state_dict(), assign=True)
     arguments = torch.randn(2, 12, 4), torch.rand(2), *text, rope(SHAPE, 128, causal=True)
     assert torch.equal(network(*arguments), small(*arguments))
+
+
+# ------------------------------------------------------------------------------------------------ parts left out
+
+
+class Perturbed:
+    """diffusers' own attention with the published change before its output layer."""
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def __call__(self, attn, hidden_states, *_, **__):
+        made = attn.to_v(hidden_states) if self.mode == "attention_values" else hidden_states
+        return attn.to_out[1](attn.to_out[0](made))
+
+
+@pytest.fixture
+def theirs(small):
+    from diffusers import LTXVideoTransformer3DModel
+
+    network = LTXVideoTransformer3DModel(**SMALL).eval()
+    network.load_state_dict(small.state_dict())
+    return network
+
+
+@pytest.fixture
+def bound(small, text):
+    return small.bind(*text, LatentShape(4, 3, 2, 4), fps=FPS, compression=COMPRESSION, causal_time=False)
+
+
+@pytest.mark.parametrize("layers", [(1,), (0, 2)])
+@pytest.mark.parametrize("mode", ["attention_values", "attention_skip", "transformer_block"])
+@torch.no_grad()
+def test_what_is_left_out_of_a_block_is_what_was_published(theirs, bound, text, mode, layers):
+    latents = torch.randn(2, 4, 3, 2, 4)
+    for layer in layers:
+        block = theirs.transformer_blocks[layer]
+        if mode == "transformer_block":
+            block.forward = lambda hidden_states, **_: hidden_states
+        else:
+            block.attn1.processor = Perturbed(mode)
+    context, mask = text
+    expected = theirs(
+        latents.flatten(2).transpose(1, 2), context, torch.full((2,), 600.0), mask, num_frames=3, height=2, width=4,
+        rope_interpolation_scale=(8 / FPS, 32, 32), return_dict=False,
+    )[0].transpose(1, 2).view_as(latents)  # fmt: skip
+    made = bound.without(mode, layers)(latents, 0.6)
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+    assert (made - bound(latents, 0.6)).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_a_residual_that_is_not_there_cannot_be_left_out(bound):
+    latents = torch.randn(2, 4, 3, 2, 4)
+    assert torch.equal(bound.without("residual", (0, 1, 2))(latents, 0.6), bound(latents, 0.6))
+
+
+def test_nothing_is_bound_twice(bound):
+    other = bound.without("attention_skip", (1,))
+    assert (other.text, other.rotation) == (bound.text, bound.rotation)
+    assert not bound.left_out
+    with pytest.raises(ModelError, match="no layer 3 in this transformer, whose layers are 0 to 2"):
+        bound.without("attention_skip", (1, 3))
