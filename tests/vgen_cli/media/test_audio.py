@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -247,3 +248,35 @@ def test_cover_art_is_no_picture():
     )
     stream = parse_stream(said, Path("x.mp3"))
     assert (stream.index, stream.codec, stream.lead, stream.at_once) == (0, "mp3", 0, True)
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), RuntimeError("no memory")])
+@pytest.mark.parametrize("changes", [{}, {"bitrate": 10**5}])
+def test_frames_that_end_in_a_fault_leave_no_sound_behind(tmp_path, clip, wanted, claps, fault, changes):
+    def frames():
+        yield next(clip(48))
+        raise fault
+
+    with pytest.raises(type(fault)):
+        write_clip(frames(), tmp_path / "c.mp4", wanted(2, **changes), audio=Audio(claps("aac.mp4")), threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_of_sound_leaves_nothing(tmp_path, clip, wanted, claps):
+    source = claps("pcm.mov")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, hard))
+    try:
+        with pytest.raises(MediaError, match=r"SIGXFSZ .* while reading the sound|File too large"):
+            _write(clip, wanted(codec="ffv1"), tmp_path / "c.mov", Audio(source))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_breaks_off_gives_what_it_has(tmp_path, clip, wanted, claps):
+    (tmp_path / "half.mkv").write_bytes(claps("flac.mkv").read_bytes()[:-9000])
+    (tmp_path / "half.mp4").write_bytes(claps("aac.mp4").read_bytes()[:4000])
+    assert _write(clip, wanted(2), tmp_path / "c.mp4", Audio(tmp_path / "half.mkv")).facts.has_audio
+    with pytest.raises(UsageError, match=r"cannot be read for its sound: .*moov atom"):
+        _write(clip, wanted(2), tmp_path / "d.mp4", Audio(tmp_path / "half.mp4"))

@@ -4,7 +4,9 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -116,12 +118,13 @@ def test_the_index_of_an_mp4_comes_first(tmp_path, clip, spec):
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-@pytest.mark.parametrize("name", ["c.mp4", "c.mov", "c.mkv", "c.gif"])
-def test_a_very_long_prompt_is_carried(tmp_path, clip, spec, name):
-    recipe = {"prompt": 'ein "Kreis" ;=#\\\n' * 8000}
-    write_clip(clip(4), tmp_path / name, spec(num_frames=4), metadata=recipe, threads=1)
-    assert read_recipe(tmp_path / name) == recipe
-    assert probe(tmp_path / name).num_frames == 4
+@pytest.mark.parametrize("prompt", ['ein "Kreis" ;=#\\\n' * 8000, "日本の赤い丸 é😀\\\n" * 5000])
+@pytest.mark.parametrize("name", ["c.mp4", "c.mov", "c.mkv", "c.webm", "c.gif", "frames/"])
+def test_a_very_long_prompt_is_carried(tmp_path, clip, spec, name, prompt):
+    recipe = {"prompt": prompt}
+    write_clip(clip(4), f"{tmp_path}/{name}", spec(num_frames=4), metadata=recipe, threads=1)
+    assert read_recipe(f"{tmp_path}/{name}") == recipe
+    assert probe(f"{tmp_path}/{name}").num_frames == 4
 
 
 def test_without_metadata_nothing_is_carried(tmp_path, clip, spec):
@@ -141,6 +144,24 @@ def test_a_folder_of_frames_is_lossless_and_replaced_whole(tmp_path, clip, spec)
         write_clip(clip(3), place, spec(num_frames=3))
     write_clip(clip(3), tmp_path / "frames", spec(num_frames=3, codec="png"), overwrite=True, threads=1)
     assert len(_names(tmp_path / "frames")) == 4
+
+
+def test_a_dash_writes_a_whole_mp4_to_standard_output(tmp_path, clip, spec):
+    code = (
+        "import numpy as np\n"
+        "from fractions import Fraction\n"
+        "from vgen_cli.media.spec import EncodeSpec\n"
+        "from vgen_cli.media.writer import write_clip\n"
+        "frames = np.zeros((6, 64, 64, 3), np.uint8); frames[:, :, ::2] = 200\n"
+        "write_clip([frames], '-', EncodeSpec(64, 64, Fraction(24), 6), metadata={'seed': 1}, threads=1)\n"
+    )
+    with (tmp_path / "c.mp4").open("wb") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    data = (tmp_path / "c.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    assert b"moof" not in data
+    assert probe(tmp_path / "c.mp4").num_frames == 6
+    assert read_recipe(tmp_path / "c.mp4") == {"seed": 1}
 
 
 def test_a_dash_writes_the_mp4_to_a_stream(tmp_path, clip, spec):
@@ -187,6 +208,17 @@ def test_the_same_frames_give_the_same_bytes(tmp_path, clip, spec):
     for name in ("a.mp4", "b.mp4"):
         write_clip(clip(10), tmp_path / name, spec(), metadata=RECIPE, threads=1)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [("c.mp4", "h264", "yuv444p"), ("c.mkv", "h265", "yuv444p10"), ("c.mp4", "av1", "yuv444p"), ("c.gif", "", ""),
+     ("c.webm", "vp9", "yuv444p"), ("c.mov", "ffv1", "bgr0"), ("c.mkv", "ffv1", "yuv444p10"), ("frames/", "", "")],
+)  # fmt: skip
+def test_odd_sizes_are_kept_where_the_pixel_format_holds_them(tmp_path, clip, spec, name, codec, pix_fmt):
+    wanted = spec(width=75, height=65, codec=codec, pix_fmt=pix_fmt)
+    facts = write_clip(clip(10, "disc", 75, 65), f"{tmp_path}/{name}", wanted, threads=1).facts
+    assert (facts.width, facts.height, facts.num_frames) == (75, 65, 10)
 
 
 def test_odd_names_are_plain_names(tmp_path, clip, spec):
@@ -245,6 +277,24 @@ def test_a_full_disk_leaves_nothing_and_the_old_file(tmp_path, clip, spec, chang
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "c.mp4").read_text() == "old"
     assert _names(tmp_path) == ["c.mp4"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"bitrate": 10**5}])
+@pytest.mark.parametrize("name", ["c.mp4", "c.gif", "frames/"])
+def test_a_folder_that_is_removed_meanwhile_is_a_sentence(tmp_path, clip, spec, name, changes):
+    if changes and name != "c.mp4":
+        return
+
+    def frames():
+        chunks = clip(10)
+        yield next(chunks)
+        shutil.rmtree(tmp_path / "out")
+        yield from chunks
+
+    (tmp_path / "out").mkdir()
+    with pytest.raises(MediaError, match=r"ffmpeg failed while encoding|cannot be written"):
+        write_clip(frames(), f"{tmp_path}/out/{name}", spec(**changes), threads=1)
+    assert _names(tmp_path) == []
 
 
 def test_an_ffmpeg_that_dies_leaves_nothing(tmp_path, clip, spec, monkeypatch):
