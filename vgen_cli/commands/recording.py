@@ -141,18 +141,18 @@ def recipe_of(recording: Recording, said: Mapping[str, Any]) -> Recipe:
     excluded = {other for group in EXCLUSIVE if given.intersection(group) for other in group}
     values = {name: value for name, value in recording.values.items() if name not in {*said, *excluded}}
     values |= {name: said[name] for name in given}
-    writer = recording.version or "another version"
+    writer = f"vgen {recording.version}" if recording.version else "another vgen"
     unknown = [name for name in values if name not in KEYS]
     if unknown:
         ways = " ".join(f"--set {one_line(name)}=none" for name in unknown[:_LISTED])
         raise UsageError(
-            f"the recipe in {recording.path} has keys that vgen {__version__} does not know; it was written by vgen "
+            f"the recipe in {recording.path} has keys that vgen {__version__} does not know; it was written by "
             f"{writer}: upgrade, or leave them out with {ways}"
         )
     try:
         recipe = Recipe.create(**values)
     except UsageError as fault:
-        by = "" if writer == __version__ else f", written by vgen {writer}"
+        by = "" if recording.version in ("", __version__) else f", written by {writer}"
         raise UsageError(f"the recipe in {recording.path}{by}: {fault}") from None
     return _with_files(recipe, recording, said)
 

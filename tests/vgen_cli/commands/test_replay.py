@@ -160,7 +160,7 @@ def test_a_value_that_cannot_be_is_one_sentence(shell):
     noted("clip.mp4", SMALL)
     done = shell("replay", "clip.mp4", "--set", "steps=many")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: the recipe in clip.mp4, written by vgen another version: --steps: 'many'")
+    assert done.err.startswith("error: the recipe in clip.mp4: --steps: 'many'")
     assert done.err.count("\n") == 1
 
 
