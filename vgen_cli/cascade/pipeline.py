@@ -204,8 +204,8 @@ def _facts(plan: Plan, clip: WrittenClip, clock: Clock) -> dict[str, Any]:
     facts = clip.facts
     return {
         "path": str(clip.path),
-        "width": facts.width,
-        "height": facts.height,
+        "width": plan.output.width,
+        "height": plan.output.height,
         "fps": float(facts.fps),
         "num_frames": facts.num_frames,
         "duration": float(facts.duration),

@@ -17,7 +17,6 @@ from ..errors import MediaError
 from .destination import on_disk
 from .encode import (
     INTERMEDIATE,
-    TAGGED,
     TAGS,
     Job,
     container_arguments,
@@ -28,6 +27,7 @@ from .encode import (
     lossless_arguments,
     rate,
     raw_input,
+    tagged,
 )
 from .ffmpeg import TOO_LOW, FfmpegError, run
 from .filler import pad
@@ -224,7 +224,7 @@ def _bits(size: float, spec: EncodeSpec) -> int:
 
 def _first_pass(job: Job, source: Source, request: int) -> None:
     """The lossless intermediate and the encoder's first look at the clip, from one stream of frames."""
-    graph = f"[0:v]{convert(job.spec.pix_fmt)},split=2[kept][seen]"
+    graph = f"[0:v]{convert(job.spec)},split=2[kept][seen]"
     looked = encoder_arguments(job.spec, container=job.container, threads=job.threads, bitrate=request, number=1)
     exact = ["-fps_mode", "passthrough"]
     arguments = joined(
@@ -251,7 +251,7 @@ def _second_pass(job: Job, request: int, number: int, *, filler: bool = False, f
     arguments = joined(
         ["-loglevel", "error", "-nostats", "-r", rate(job.spec.fps), "-i", INTERMEDIATE],
         further_inputs(job),
-        ["-map", "0:v", *(["-vf", TAGGED] if job.spec.pix_fmt.startswith("yuv") else []), *encoder],
+        ["-map", "0:v", "-vf", tagged(job.spec), *encoder],
         container_arguments(job, path.name),
     )
     run(arguments, "encoding the clip", cwd=job.room)

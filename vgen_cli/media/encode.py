@@ -16,7 +16,6 @@ from ..errors import MediaError
 from .ffmpeg import encoders
 from .spec import EncodeSpec
 
-TAGGED = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709,setsar=1"
 INTERMEDIATE = "lossless.nut"
 METADATA = "metadata.txt"
 PASS_LOG = "passes"
@@ -102,14 +101,22 @@ def timescale(fps: Fraction) -> int:
     return fps.numerator * factor
 
 
-def convert(pix_fmt: str) -> str:
-    """The filter from RGB to a pixel format; to YUV by the BT.709 matrix into limited range."""
-    if not pix_fmt.startswith("yuv"):
-        return f"format={pix_fmt},setsar=1"
+def tagged(spec: EncodeSpec) -> str:
+    """The filter that says what the pixels of a spec are, and changes none."""
+    shape = f"setsar={spec.aspect.numerator}/{spec.aspect.denominator}"
+    if not spec.pix_fmt.startswith("yuv"):
+        return shape
+    return f"setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709,{shape}"
+
+
+def convert(spec: EncodeSpec) -> str:
+    """The filter from RGB to a spec's pixel format; to YUV by the BT.709 matrix into limited range."""
+    if not spec.pix_fmt.startswith("yuv"):
+        return f"format={spec.pix_fmt},{tagged(spec)}"
     return (
         "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:"
         "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact,"
-        f"format={pix_fmt},{TAGGED}"
+        f"format={spec.pix_fmt},{tagged(spec)}"
     )
 
 

@@ -123,6 +123,7 @@ class EncodeSpec:
         bitrate: bits a second of the video stream, met within 3 % on clips of two seconds and more.
         target_size: bytes of the whole file, sound and recipe included; never exceeded, and met within 3 %.
         preset: the encoder's speed preset; "" is the codec's default.
+        aspect: width of a pixel over its height; players show the clip so much wider.
     """
 
     width: int
@@ -135,6 +136,7 @@ class EncodeSpec:
     bitrate: int | None = None
     target_size: int | None = None
     preset: str = ""
+    aspect: Fraction = Fraction(1)
 
     @property
     def duration(self) -> Fraction:
@@ -243,6 +245,7 @@ def check_encoding(spec: EncodeSpec, container: str) -> EncodeSpec:
         spec.bitrate,
         spec.target_size,
         preset,
+        spec.aspect,
     )
 
 

@@ -47,8 +47,9 @@ def verify(
     for number in (frames, facts.num_frames):
         if number != spec.num_frames:
             raise _failed(f"it has {number} frames instead of {spec.num_frames}")
-    if (facts.width, facts.height) != (spec.width, spec.height):
-        raise _failed(f"it is {facts.width}x{facts.height} instead of {spec.width}x{spec.height}")
+    width, height = facts.stored_width or facts.width, facts.stored_height or facts.height
+    if (width, height) != (spec.width, spec.height):
+        raise _failed(f"it is {width}x{height} instead of {spec.width}x{spec.height}")
     if not _rate_holds(facts.fps, spec.fps, container, spec.num_frames):
         raise _failed(f"it runs at {facts.fps} instead of {spec.fps} frames a second")
     slack = 0.5 / float(spec.fps) + (0.02 if container == "gif" else 0.0)

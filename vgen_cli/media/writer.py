@@ -180,7 +180,7 @@ def _one_pass(job: Job, source: Source) -> Path:
     arguments = joined(
         raw_input(job.spec),
         further_inputs(job),
-        ["-map", "0:v", "-vf", convert(job.spec.pix_fmt)],
+        ["-map", "0:v", "-vf", convert(job.spec)],
         encoder_arguments(job.spec, container=job.container, threads=job.threads),
         container_arguments(job, path.name),
     )

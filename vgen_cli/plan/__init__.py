@@ -100,6 +100,7 @@ def _output(recipe: Recipe, way: Route, sources: Sources, container: str) -> tup
         way.made_fps != way.fps and way.num_frames > 1,
         way.resize,
         (recipe.video or "") if sound else "",
+        way.aspect,
     )
     return output, notes
 

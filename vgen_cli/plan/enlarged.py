@@ -28,7 +28,7 @@ DEFAULT_FACTOR, DEFAULT_SCALE = 2, 2
 
 def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     """More frames of a clip: through the latent stage, or by optical flow."""
-    facts = clip_of(sources)
+    facts, aspect = _as_stored(clip_of(sources))
     refuse(recipe, "interpolate", "a video", ("width", "height", "num_frames", "duration"))
     fps = recipe.rate or facts.fps * (recipe.factor or DEFAULT_FACTOR)
     frames = math.ceil(facts.num_frames * fps / facts.fps)
@@ -36,10 +36,9 @@ def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     if method == "flow":
         pixels = PixelShape(frames, facts.height, facts.width)
         stage = StagePlan(FLOW, pixels, None, fps)
-        footage = replace(as_it_is(recipe, facts), retimed=getattr(facts, "variable_rate", False))
-        return Route(
-            [stage], Windows(frames), facts.width, facts.height, frames, fps, fps, footage=footage, notes=(why,)
-        )
+        footage = replace(as_it_is(recipe, facts), retimed=facts.variable_rate)
+        sides = facts.width, facts.height
+        return Route([stage], Windows(frames), *sides, frames, fps, fps, footage=footage, notes=(why,), aspect=aspect)
     upsampler = card.stage(TEMPORAL)
     factor = rate_factor(upsampler, facts.fps, fps)
     if factor == 1 or facts.fps * factor < fps:
@@ -59,7 +58,16 @@ def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     footage = replace(as_it_is(recipe, facts), role="latents", pixels=pixels, overlap=overlap)
     made_windows = Windows(made.frames, windows, (overlap - 1) * factor + 1 if overlap else 0)
     return Route(
-        stages, made_windows, facts.width, facts.height, frames, fps, facts.fps * factor, footage=footage, notes=(why,)
+        stages,
+        made_windows,
+        facts.width,
+        facts.height,
+        frames,
+        fps,
+        facts.fps * factor,
+        footage=footage,
+        notes=(why,),
+        aspect=aspect,
     )
 
 
@@ -104,6 +112,14 @@ def more_pixels(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         footage=footage,
         notes=notes,
     )
+
+
+def _as_stored(facts: ClipFacts) -> tuple[ClipFacts, Fraction]:
+    """A clip in the pixels that its file has, and their aspect: more frames are no reason to touch pixels."""
+    if not facts.stored_width or facts.container in ("gif", "png"):
+        return facts, Fraction(1)
+    stored = replace(facts, width=facts.stored_width, height=facts.stored_height)
+    return stored, Fraction(facts.width * stored.height, facts.height * stored.width)
 
 
 def _through(card: ModelCard, facts: ClipFacts, window: int) -> tuple[int, PixelShape, int]:

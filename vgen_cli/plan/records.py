@@ -132,6 +132,7 @@ class OutputPlan:
         width, height: pixels; the made clip is cropped to them at its centre, or resampled where `resize`.
         num_frames, fps: the made clip is resampled to `fps` where `resample`, then cut to `num_frames`.
         crf, bitrate (bits a second), target_size (bytes): at most one is set; lossless formats have none.
+        aspect: width of a pixel over its height.
         resample: the rate of the made clip is another than `fps`, so frames are picked or blended by their time.
         audio: path of the clip whose sound is kept, "" for silence.
     """
@@ -150,6 +151,7 @@ class OutputPlan:
     resample: bool = False
     resize: bool = False
     audio: str = ""
+    aspect: Fraction = Fraction(1)
 
     def spec(self) -> EncodeSpec:
         """What the encoder is told, not yet checked."""
@@ -164,6 +166,7 @@ class OutputPlan:
             bitrate=self.bitrate,
             target_size=self.target_size,
             preset=self.encoder_preset or "",
+            aspect=self.aspect,
         )
 
 

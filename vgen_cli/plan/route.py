@@ -25,6 +25,7 @@ class Route:
         width, height, num_frames, fps: of the file.
         made_fps: of the clip that the last stage makes.
         resize: the made clip is resampled to the file's size instead of cropped.
+        aspect: width of a pixel over its height.
     """
 
     stages: list[StagePlan]
@@ -38,6 +39,7 @@ class Route:
     pins: tuple[Pinned, ...] = ()
     footage: Footage | None = None
     notes: tuple[str, ...] = ()
+    aspect: Fraction = Fraction(1)
 
 
 def clip_of(sources: Sources) -> ClipFacts:

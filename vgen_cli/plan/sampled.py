@@ -75,7 +75,7 @@ def from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         per_window,
         frames_in(seconds_of(facts), first.fps),
         overlap=math.ceil(windows.overlap / step),
-        retimed=first.fps != facts.fps or getattr(facts, "variable_rate", False),
+        retimed=first.fps != facts.fps or facts.variable_rate,
     )
     return Route(
         stages,
@@ -126,7 +126,7 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         replace(made, frames=overlap),
         there,
         overlap=overlap,
-        retimed=fps != facts.fps or getattr(facts, "variable_rate", False),
+        retimed=fps != facts.fps or facts.variable_rate,
         prelude=there - blend,
         blend=blend,
     )

@@ -242,6 +242,15 @@ def test_a_clip_keeps_its_length(frames, fps, factor):
     assert made.output.num_frames / made.output.fps == frames / fps
 
 
+def test_pixels_that_are_not_square_are_left_as_they_are():
+    facts = clip(192, 144, 120, 30, stored_width=176, stored_height=144)
+    for method in ("flow", "latent"):
+        made = plan("interpolate", facts, method=method)
+        assert (out(made)[:2], made.output.aspect) == ((176, 144), Fraction(12, 11))
+    assert plan("upscale", facts).output.aspect == 1
+    assert out(plan("upscale", facts))[:2] == (384, 288)
+
+
 def test_a_long_clip_goes_through_the_latent_stage_in_windows():
     made = plan("interpolate", clip(frames=1000), method="latent")
     assert made.windows.count > 30
