@@ -84,9 +84,10 @@ def replay(file: File, *, set: Set = None, verify: Verify = None, output: Output
     recipe, on_machine = _on_this_machine(recipe, said, dry_run=bool(shell.dry_run))
     recipe, encoded = _encoded(recipe, kind, place, said)
     notes = [*_version_note(recording), *on_machine, *encoded]
-    with reporting(quiet=bool(shell.quiet)) as listener:
-        for note in notes:
-            listener(Note(note))
+    if notes:
+        with reporting(quiet=bool(shell.quiet)) as listener:
+            for note in notes:
+                listener(Note(note))
     if verify and not shell.dry_run:
         _verify(recipe, recording, place, output, shell)
     else:
@@ -161,7 +162,7 @@ def _encoded(recipe: Recipe, kind: Kind, place: Destination, said: Mapping[str, 
 
 
 def _machine_fault(recipe: Recipe, *, dry_run: bool) -> str:
-    """Why this machine is not the one that a recipe asks for; "" where it is, as far as is known without torch."""
+    """Why this machine is not the one that a recipe asks for; "" where it is. A dry run asks no torch."""
     try:
         check_device(recipe.device)
         if not dry_run and (recipe.device, recipe.dtype) != ("auto", "auto"):
