@@ -85,6 +85,8 @@ class _Answers(BaseHTTPRequestHandler):
             repo = "/".join(path.split("/")[3:5])
             listed = [{"rfilename": path} for owner, path in hub.files if owner == repo]
             return self.faulty(repo) or self.said(json.dumps({"id": repo, "sha": hub.COMMIT, "siblings": listed}))
+        if "/resolve/" not in path:
+            return self.said("", 404)
         org, name, _, _, path = path[1:].split("/", 4)
         repo = f"{org}/{name}"
         if self.faulty(repo, path):

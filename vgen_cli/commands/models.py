@@ -1,20 +1,31 @@
-"""`vgen models`: the named models, and what an unknown file or folder of weights is and lacks. Opens no weights."""
+"""`vgen models`: the named models, their files on the hub and here, and what unknown weights are. Opens no weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError, VgenError
+from ..events import Listener, Note
 from ..help_page import examples
-from ..options import Debug, Json
+from ..options import Debug, DryRun, Json, Quiet, Texts, Verbose
+from ..progress import reporting
+from ..quantities import human_bytes
 from ..shell import Command, Group
 from ..unfold import with_options
 from .showing import columns, facts_text, say, say_json
 
+if TYPE_CHECKING:
+    from models.catalog import ModelCard, ModelFile
+
+    from ..downloads.remote import Remote
+
 EXAMPLES = (
-    ("vgen models list", "what can be asked for by name"),
+    ("vgen models list", "what can be asked for by name, and what of it is on this disk"),
     ("vgen models show nano", "everything that is known about one"),
     ("vgen models inspect ./ltx-video/", "what a folder, or a file, of weights is and lacks"),
 )
@@ -23,24 +34,33 @@ app = typer.Typer(
     cls=Group,
     add_completion=False,
     no_args_is_help=False,
-    help="Named models, and what an unknown file or folder of weights is.",
+    help="Named models: what there is, what is here, fetching and removing; and what unknown weights are.",
     epilog=examples(EXAMPLES),
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `vgen models list`.")]
+Published = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A name of `vgen models list`, a repository's id ORG/NAME, or one file of it."),
+]
 Path = Annotated[str, typer.Argument(metavar="PATH", help="A safetensors file or a model's folder.")]
+Part = Annotated[
+    Texts, typer.Option("--part", metavar="NAME", help="Only this part of it; repeatable.", show_default=False)
+]
+FREE_LICENCES = ("Apache-2.0", "MIT")
+"""Licences that need not be told before a download."""
 
 
 def list_models(json: Json = None, debug: Debug = None) -> None:
-    """The models that can be asked for by name."""
+    """The models that can be asked for by name, and how much of each is on this disk."""
     from models import catalog
 
     cards = [catalog.find(name) for name in catalog.names()]
     if json:
         for card in cards:
-            say_json(card.facts())
+            say_json({**card.facts(), **_on_disk(card)})
         return
-    head = ("name", "what it is", "parameters", "size", "frames", "fps", "licence")
+    head = ("name", "what it is", "parameters", "size", "frames", "fps", "licence", "on disk")
     rows = [
         (
             card.name,
@@ -50,10 +70,27 @@ def list_models(json: Json = None, debug: Debug = None) -> None:
             card.num_frames,
             card.fps,
             card.licence,
+            _presence(card),
         )
         for card in cards
     ]
     say(columns([head, *rows]))
+
+
+def _on_disk(card: ModelCard) -> dict[str, Any]:
+    from ..downloads import cache
+    from ..downloads.choice import is_here
+
+    return {"here": is_here(card), "bytes_on_disk": cache.size(card.files)}
+
+
+def _presence(card: ModelCard) -> str:
+    found = _on_disk(card)
+    if card.embedded:
+        return "embedded"
+    if found["here"]:
+        return human_bytes(found["bytes_on_disk"])
+    return f"{human_bytes(found['bytes_on_disk'])}, not whole" if found["bytes_on_disk"] else "-"
 
 
 def show(name: Name, json: Json = None, debug: Debug = None) -> None:
@@ -65,6 +102,7 @@ def show(name: Name, json: Json = None, debug: Debug = None) -> None:
         say_json(facts)
         return
     stages = facts.pop("stages")
+    facts["files"] = [f"{file['repo']}/{file['path']}" for file in facts["files"]]
     say(facts_text(facts))
     for stage in stages:
         say(f"\nstage {stage.pop('kind')}\n{facts_text({key: value for key, value in stage.items() if value})}")
@@ -89,6 +127,116 @@ def inspect(path: Path, json: Json = None, debug: Debug = None) -> None:
         say("\n" + columns([head, *rows]))
 
 
+def pull(
+    name: Published,
+    part: Part = None,
+    dry_run: DryRun = None,
+    json: Json = None,
+    quiet: Quiet = None,
+    verbose: Verbose = None,
+    debug: Debug = None,
+) -> None:
+    """Fetch the files that a model needs into the hub's cache, each checked; what is here already is not fetched again.
+
+    A download that was cut or stopped goes on where it was when the same command is given again. HF_HOME says where
+    the cache is, HF_TOKEN opens gated repositories, HF_ENDPOINT names another hub.
+    """
+    from models import catalog, hub_cache
+
+    from ..downloads import choice, remote
+
+    with _resumable(quiet), reporting(quiet=bool(quiet), verbose=bool(verbose)) as listener:
+        card = catalog.find(name) if name in catalog.names() else None
+        if card is not None and not card.files:
+            listener(Note(f"{name} is embedded in the package: there is nothing to fetch"))
+            return
+        files = choice.needed(name, part or ())
+        if card is not None and card.licence not in FREE_LICENCES:
+            listener(Note(f"licence of the weights: {card.licence}, {card.licence_url}"))
+        found = _survey(files, listener)
+        if dry_run:
+            _say_survey(found, json=bool(json))
+            return
+        remote.check_room(list(found.values()))
+        coming = sum(each.size - each.here for each in found.values())
+        if coming:
+            listener(Note(f"fetching {human_bytes(coming)} into {hub_cache.root()}"))
+        for file in files:
+            missing = found[file].size - found[file].here if file in found else 0
+            place = remote.fetch(found[file], listener) if file in found else hub_cache.find(file)
+            if json:
+                say_json({"path": place, **_facts(file), "bytes": place and place.stat().st_size, "fetched": missing})
+            else:
+                say(str(place))
+
+
+@contextlib.contextmanager
+def _resumable(quiet: bool | None) -> Iterator[None]:
+    """Tells who stops a download that it can go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet:
+            sys.stderr.write("what has come is kept: the same command goes on from there\n")
+        raise
+
+
+def _survey(files: tuple[ModelFile, ...], listener: Listener) -> dict[ModelFile, Remote]:
+    """What the hub says of every file; nothing where it cannot be asked and all of them are here."""
+    from models import hub_cache
+
+    from ..downloads import remote
+
+    try:
+        return {file: remote.look_up(file) for file in files}
+    except VgenError as fault:
+        if not all(map(hub_cache.find, files)):
+            raise
+        listener(Note(f"all files are here; what the hub has now is not known: {fault}"))
+        return {}
+
+
+def _facts(file: ModelFile) -> dict[str, Any]:
+    return {"repo": file.repo, "file": file.path, "part": file.part}
+
+
+def _say_survey(found: Mapping[ModelFile, Remote], *, json: bool) -> None:
+    """What a pull would fetch."""
+    if json:
+        for file, facts in found.items():
+            say_json({**_facts(file), "bytes": facts.size, "to_fetch": facts.size - facts.here})
+        return
+    rows = [(file.part or "-", human_bytes(facts.size), human_bytes(facts.size - facts.here), file)
+            for file, facts in found.items()]  # fmt: skip
+    total, coming = sum(each.size for each in found.values()), sum(each.size - each.here for each in found.values())
+    say(columns([("part", "size", "to fetch", "file"), *rows, ("in all", human_bytes(total), human_bytes(coming), "")]))
+
+
+def remove(name: Published, dry_run: DryRun = None, json: Json = None, debug: Debug = None) -> None:
+    """Remove a model's files from the hub's cache; what another model on this disk needs too stays."""
+    from models import catalog, hub_cache
+
+    from ..downloads import cache, choice
+
+    if name in catalog.names() and catalog.find(name).embedded:
+        raise UsageError(f"{name} is embedded in the package: it can only be removed with it")
+    files = [file for file in choice.present(name) if hub_cache.find(file) or cache.unfinished(file)]
+    if not files:
+        raise UsageError(f"nothing of {name} is in {hub_cache.root()}; see vgen models list")
+    kept = choice.sharers(files, name)
+    going = [file for file in files if file not in kept]
+    freed = cache.size(going) if dry_run else cache.remove(going)
+    if json:
+        say_json({
+            "model": name, "freed_bytes": freed, "removed": [str(file) for file in going],
+            "kept": {str(file): other for file, other in kept.items()},
+        })  # fmt: skip
+        return
+    for file, other in kept.items():
+        say(f"kept {file}: {other} needs it")
+    say(f"{'would free' if dry_run else 'freed'} {human_bytes(freed)}")
+
+
 def millions(count: int) -> str:
     """A number of parameters for a person: `1.92 B`, `37.5 M`, `812 k`."""
     for unit, step in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -97,5 +245,12 @@ def millions(count: int) -> str:
     return str(count)
 
 
-for _name, _command in (("list", list_models), ("show", show), ("inspect", inspect)):
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "list": list_models,
+    "show": show,
+    "inspect": inspect,
+    "pull": pull,
+    "remove": remove,
+}
+for _name, _command in _COMMANDS.items():
     app.command(name=_name, cls=Command)(with_options(_command))

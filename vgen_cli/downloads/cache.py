@@ -17,6 +17,8 @@ from models.hub_cache import find, home, root, snapshots
 
 UNFINISHED = ".incomplete"
 """Suffix of a blob that has not come whole."""
+WANTED = ".wanted"
+"""Suffix of the note beside it that says which path it is for."""
 
 
 def blob(repo: str, etag: str) -> Path:
@@ -24,9 +26,16 @@ def blob(repo: str, etag: str) -> Path:
     return home(repo) / "blobs" / etag
 
 
+def unfinished(file: ModelFile) -> list[Path]:
+    """What has come of a file that is not here yet, a content each."""
+    notes = home(file.repo).glob(f"blobs/*{WANTED}")
+    blobs = (note.with_suffix(UNFINISHED) for note in notes if note.read_text(encoding="utf-8") == file.path)
+    return [each for each in blobs if each.is_file()]
+
+
 def size(files: Iterable[ModelFile]) -> int:
-    """Bytes of those files that are here."""
-    places = {place.resolve() for place in map(find, files) if place is not None}
+    """Bytes of those files that are on this disk, whole or not."""
+    places = {place.resolve() for file in files for place in (find(file), *unfinished(file)) if place is not None}
     return sum(place.stat().st_size for place in places)
 
 
@@ -35,32 +44,31 @@ def remove(files: Iterable[ModelFile]) -> int:
 
     Content that another name still links to stays. A repository of which nothing is left goes altogether.
     """
-    paths: dict[str, list[str]] = defaultdict(list)
+    by_repo: dict[str, list[ModelFile]] = defaultdict(list)
     for file in files:
-        paths[file.repo].append(file.path)
-    return sum(_remove(repo, names) for repo, names in paths.items())
+        by_repo[file.repo].append(file)
+    return sum(_remove(repo, each) for repo, each in by_repo.items())
 
 
-def _remove(repo: str, names: Iterable[str]) -> int:
-    blobs, freed = set(), 0
-    for snapshot in snapshots(repo):
-        for name in names:
-            pointer = snapshot / name
+def _remove(repo: str, files: Iterable[ModelFile]) -> int:
+    blobs, freed = set[Path](), 0
+    for file in files:
+        for snapshot in snapshots(repo):
+            pointer = snapshot / file.path
             if pointer.is_symlink():
                 blobs.add(_target(pointer))
                 pointer.unlink()
             elif pointer.is_file():  # where links cannot be made, the content is here
                 freed += _unlinked(pointer)
             _prune(pointer.parent, snapshot.parent)
-    left = list(_pointers(repo))
-    if not left:
-        freed += sum(each.lstat().st_size for each in home(repo).glob("blobs/*"))
-        shutil.rmtree(home(repo), ignore_errors=True)
-        shutil.rmtree(root() / ".locks" / home(repo).name, ignore_errors=True)
-        return freed
-    unused = blobs - {_target(pointer) for pointer in left if pointer.is_symlink()}
-    unused.update(each for each in home(repo).glob(f"blobs/*{UNFINISHED}") if not _is_coming(repo, each))
-    return freed + sum(_unlinked(each) for each in unused)
+        for each in unfinished(file):
+            if not _is_coming(repo, each):
+                blobs.update((each, each.with_suffix(WANTED)))
+    freed += sum(map(_unlinked, blobs - {_target(each) for each in _pointers(repo) if each.is_symlink()}))
+    if not any(_pointers(repo)) and not any(home(repo).glob("blobs/*")):
+        for folder in (home(repo), root() / ".locks" / home(repo).name):
+            shutil.rmtree(folder, ignore_errors=True)
+    return freed
 
 
 def _pointers(repo: str) -> Iterator[Path]:

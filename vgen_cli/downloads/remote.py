@@ -73,7 +73,7 @@ def look_up(file: ModelFile) -> Remote:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    with _explained(file):
+    with explained(file):
         facts = get_hf_file_metadata(hf_hub_url(file.repo, file.path))
         if not facts.etag or not facts.commit_hash:
             raise VgenError(f"{_endpoint()} is no hub: it names neither a commit nor an etag of {file}")
@@ -112,14 +112,18 @@ def fetch(remote: Remote, listener: Listener) -> Path:
 
     file, blob = remote.file, cache.blob(remote.file.repo, remote.etag)
     lock = cache.lock_file(file.repo, remote.etag)
-    with _explained(file):
+    with explained(file):
         for folder in (blob.parent, lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
             if not blob.is_file():
                 listener(StageStarted(file.path, detail=file.repo))
                 started = time.perf_counter()
+                note = blob.with_name(blob.name + cache.WANTED)
+                note.write_text(file.path, encoding="utf-8")
                 _bring(remote, _unfinished(blob), lambda done: listener(BytesDone(file.path, done, remote.size)))
+                note.unlink()
+                _check(remote, _unfinished(blob))
                 _unfinished(blob).replace(blob)
                 listener(StageFinished(file.path, time.perf_counter() - started))
         return Path(hf_hub_download(file.repo, file.path))  # finds the content, and links to it
@@ -154,7 +158,6 @@ def _bring(remote: Remote, place: Path, tell: Callable[[int], None]) -> None:
             except Exception as fault:
                 if not _is_transport(fault) or target.tell() <= before:
                     raise
-    _check(remote, place)
 
 
 class _Told:
@@ -202,7 +205,7 @@ def _endpoint() -> str:
 
 
 @contextmanager
-def _explained(file: ModelFile) -> Iterator[None]:
+def explained(file: ModelFile) -> Iterator[None]:
     """The faults of the library, of the connection and of the disk as ours."""
     try:
         yield

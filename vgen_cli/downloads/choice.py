@@ -1,0 +1,159 @@
+"""A model's name or a repository's id → the published files it needs, and which of them others need too.
+
+Of a repository only the layouts that `models.checkpoint` reads are taken, and of those only what is read. Knows no
+transport beyond asking for a list of names.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from models import catalog, hub_cache
+from models.catalog import ModelCard, ModelFile
+from models.checkpoint.inspect import FOLDERS
+from models.checkpoint.shards import STEMS, read_json
+
+from ..errors import UsageError
+from ..events import ignore
+from . import remote
+
+INDEX = "model_index.json"
+TOKENIZER = ("tokenizer.json", "spiece.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+def needed(name: str, parts: Sequence[str] = ()) -> tuple[ModelFile, ...]:
+    """The files of a model by its name, of a repository by its id `ORG/NAME`, or the one file `ORG/NAME/PATH`.
+
+    Args:
+        parts: of those only; all where none is named.
+
+    Raises:
+        UnknownNameError: no such name.
+        UsageError: a part that it does not have, or a repository that holds no model known here.
+        VgenError: the hub does not answer.
+    """
+    if name in catalog.names() or "/" not in name:
+        files = catalog.find(name).files
+    else:
+        repo, path = _split(name)
+        files = (ModelFile(repo, path),) if path else _of_repository(repo, _listed(repo))
+    chosen = {part.replace("-", "_") for part in parts}
+    have = list(dict.fromkeys(file.part for file in files if file.part))
+    if strange := chosen - set(have):
+        raise UsageError(f"{name} has no part {min(strange)!r}; its parts: {', '.join(have) or 'none'}")
+    return tuple(file for file in files if not chosen or file.part in chosen)
+
+
+def present(name: str) -> tuple[ModelFile, ...]:
+    """As `needed`, from what is on this disk alone."""
+    if name in catalog.names() or "/" not in name:
+        return catalog.find(name).files
+    repo, path = _split(name)
+    return tuple(ModelFile(repo, each) for each in _here(repo) if path in ("", each))
+
+
+def sharers(files: Iterable[ModelFile], name: str) -> dict[ModelFile, str]:
+    """Of these files of a model, those that another named model on this disk needs too, and that model's name.
+
+    A model is on this disk where all its files are, or one that is its own.
+    """
+    own = set(files)
+    shared: dict[ModelFile, str] = {}
+    for other in map(catalog.find, catalog.names()):
+        theirs = set(other.files)
+        if other.name != name and theirs != own and (is_here(other) or any(map(hub_cache.find, theirs - own))):
+            shared |= dict.fromkeys(own & theirs, other.name)
+    return shared
+
+
+def is_here(card: ModelCard) -> bool:
+    """Whether nothing of a model would have to be fetched."""
+    return card.embedded or (bool(card.files) and all(map(hub_cache.find, card.files)))
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`ORG/NAME/PATH` → `ORG/NAME` and `PATH`, which may be empty."""
+    org, repo, *path = name.split("/", 2)
+    return f"{org}/{repo}", "".join(path)
+
+
+def _here(repo: str) -> list[str]:
+    """Paths of a repository that are on this disk."""
+    found = (
+        each.relative_to(snapshot) for snapshot in hub_cache.snapshots(repo) for each in snapshot.rglob("*")
+        if each.is_file()
+    )  # fmt: skip
+    return list(dict.fromkeys(path.as_posix() for path in found))
+
+
+def _listed(repo: str) -> list[str]:
+    """Paths of a repository; without a network, those that are here."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE and (found := _here(repo)):
+        return found
+    with remote.explained(ModelFile(repo, INDEX)):
+        return [each.rfilename for each in HfApi(endpoint=constants.ENDPOINT).model_info(repo).siblings or ()]
+
+
+def _of_repository(repo: str, paths: list[str]) -> tuple[ModelFile, ...]:
+    if INDEX in paths:
+        return _of_model(repo, paths)
+    if "config.json" in paths:
+        return tuple(ModelFile(repo, path) for path in ("config.json", *_weights(paths, "")))
+    single = [path for path in paths if path.endswith(".safetensors") and "/" not in path]
+    if len(single) == 1:
+        return (ModelFile(repo, single[0]),)
+    if single:
+        raise UsageError(
+            f"{repo} holds {len(single)} models; name one of its files, such as: vgen models pull {repo}/{single[0]}"
+        )
+    raise UsageError(
+        f"{repo} is no model that this version knows: it has neither {INDEX} nor config.json nor a .safetensors file"
+    )
+
+
+def _of_model(repo: str, paths: list[str]) -> tuple[ModelFile, ...]:
+    index = ModelFile(repo, INDEX)
+    pipeline = read_json(_read(index)).get("_class_name", "")
+    rooms = (importlib.import_module(f"models.{family}.keys") for family in catalog.families())
+    known = [each for room in rooms for each in room.PIPELINES]
+    if pipeline and pipeline not in known:
+        raise UsageError(f"{repo} is a {pipeline}; this version runs {', '.join(known)}")
+    files = [index]
+    for part, folders in FOLDERS.items():
+        folder = next((each for each in folders if any(path.startswith(f"{each}/") for path in paths)), None)
+        if folder is None:
+            continue
+        names = [f"{folder}/{name}" for name in (TOKENIZER if part == "tokenizer" else ("config.json",))]
+        names += [] if part == "tokenizer" else _weights(paths, f"{folder}/")
+        files += [ModelFile(repo, path, part) for path in names if path in paths]
+    schedule = "scheduler/scheduler_config.json"
+    return (*files, *(ModelFile(repo, path) for path in paths if path == schedule))
+
+
+def _read(file: ModelFile) -> Path:
+    """A small file, fetched where it is not here."""
+    return hub_cache.find(file) or remote.fetch(remote.look_up(file), ignore)
+
+
+def _weights(paths: Iterable[str], folder: str) -> list[str]:
+    """The weight files of a part's folder that a loader takes: whole ones before shards, plain ones before variants.
+
+    Raises:
+        UsageError: there are only pickles, or nothing.
+    """
+    found = [path for path in paths if PurePosixPath(path).parent == PurePosixPath(folder)]
+    weights = sorted(path for path in found if path.endswith(".safetensors"))
+    for stem in (f"{folder}{name}" for name in STEMS):
+        if f"{stem}.safetensors" in weights:
+            return [f"{stem}.safetensors"]
+        if f"{stem}.safetensors.index.json" in found:
+            return [f"{stem}.safetensors.index.json", *(path for path in weights if path.startswith(f"{stem}-"))]
+        if variants := [path for path in weights if path.startswith(f"{stem}.")]:
+            return variants[:1]
+    if len(weights) == 1:
+        return weights
+    raise UsageError(f"{folder or 'the repository'} holds no .safetensors weights to take, and pickles are not opened")
