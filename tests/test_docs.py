@@ -94,6 +94,18 @@ def test_every_training_line_is_one_that_training_takes(words, capsys):
     assert "--smoke" in capsys.readouterr().out
 
 
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """One block after another, as they would be typed."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert "vgen_cli.render" in blocks[0]
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert capsys.readouterr().out.startswith("clip.mp4 33 16\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle-2.mp4", "circle-3.mp4", "clip.mp4"]
+
+
 def test_help_pages_are_current():
     assert script("make_cli").document() == CLI, "docs/cli.md is not current; write it again: make help-docs"
 

@@ -29,7 +29,7 @@ from models.shapes import LatentShape
 from models.training.evaluation import base_schedule
 from models.training.sampling import Networks, base_latents
 from vgen_cli.app import main
-from vgen_cli.cascade import frames, pipeline, stages
+from vgen_cli.cascade import frames, pipeline, session, stages
 from vgen_cli.media import writer
 from vgen_cli.media.probe import probe
 from vgen_cli.media.reader import frames as read_frames
@@ -163,10 +163,10 @@ def test_what_must_and_what_must_not_change_the_frames(shell):
 
 def test_several_clips_load_once(shell, monkeypatch):
     loads = []
-    plain, plain_text = pipeline.load, pipeline.load_text_encoder
-    monkeypatch.setattr(pipeline, "load", lambda part, **how: loads.append(part.name) or plain(part, **how))
+    plain, plain_text = session.load, session.load_text_encoder
+    monkeypatch.setattr(session, "load", lambda part, **how: loads.append(part.name) or plain(part, **how))
     monkeypatch.setattr(
-        pipeline, "load_text_encoder", lambda parts, **how: loads.append("text_encoder") or plain_text(parts, **how)
+        session, "load_text_encoder", lambda parts, **how: loads.append("text_encoder") or plain_text(parts, **how)
     )
     done = shell("t2v", PROMPT, *SMALL[:-2], "-s", 1, "-s", 5, "-o", "clip/")
     assert (done.code, done.out) == (0, "clip-1/\nclip-5/\n")
