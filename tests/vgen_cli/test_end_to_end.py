@@ -29,7 +29,7 @@ from models.shapes import LatentShape
 from models.training.evaluation import base_schedule
 from models.training.sampling import Networks, base_latents
 from vgen_cli.app import main
-from vgen_cli.cascade import frames, pipeline, session, stages
+from vgen_cli.cascade import frames, session, stages
 from vgen_cli.media import writer
 from vgen_cli.media.probe import probe
 from vgen_cli.media.reader import frames as read_frames
