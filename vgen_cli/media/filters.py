@@ -30,25 +30,24 @@ def nearest(index: int, facts: ClipFacts, fps: Fraction) -> int:
 def timing(facts: ClipFacts, fps: Fraction | None, first: int, start: int, end: int) -> list[str]:
     """The frames from `start` up to `end`, counted at `fps`, of a stream that begins at its own frame `first`.
 
-    At another rate a frame is given the time half-way from the one before it to itself, after which it is the
-    nearest. The `fps` filter then repeats each up to the time of the next; it numbers them from -1, so that of two
-    frames as near the earlier is taken.
+    At another rate a frame is the nearest in time: the `fps` filter, which repeats each frame up to the time of the
+    next, is given the times half-way between them, and numbers from -1, so that of two as near the earlier is taken.
+    At uneven times a frame is seen until the next: it comes in at the place nearest to its time, and stays.
     """
     if fps is None:
         whole = start == first and end == facts.num_frames
         return [] if whole else [f"trim=start_frame={start - first}:end_frame={end - first}"]
     if facts.variable_rate:
-        half_way = ["settb=1/1000000", "setpts='if(N,(PTS+PREV_INPTS)/2-STARTPTS,-1)'"]
-        rest = -1
+        times, rounding, before, rest = ["settb=1/1000000", "setpts=PTS-STARTPTS"], "near", 0, -1
     else:
-        tick = 1 / (2 * facts.fps)
-        half_way = [f"settb={tick.numerator}/{tick.denominator}", f"setpts=2*(N+{first})-1"]
-        rest = math.ceil(fps / facts.fps) + 1
+        half = 1 / (2 * facts.fps)
+        times = [f"settb={half.numerator}/{half.denominator}", f"setpts=2*(N+{first})-1"]
+        rounding, before, rest = "down", 1, math.ceil(fps / facts.fps) + 1
     return [
-        *half_way,
-        f"fps={fps.numerator}/{fps.denominator}:round=down:eof_action=pass",
+        *times,
+        f"fps={fps.numerator}/{fps.denominator}:round={rounding}:eof_action=pass",
         f"tpad=stop={rest}:stop_mode=clone",
-        f"trim=start_pts={start - 1}:end_pts={end - 1}",
+        f"trim=start_pts={start - before}:end_pts={end - before}",
     ]
 
 
@@ -65,11 +64,9 @@ def picture(facts: ClipFacts, size: tuple[int, int], fit: str, background: tuple
     filters = []
     if facts.has_alpha:
         red, green, blue = background
-        filters += [
-            f"scale={colours}",
-            f"format=rgba,split[seen][same];[same]lutrgb=r={red}:g={green}:b={blue}:a=255[behind]",
-        ]
-        filters[-1] += ";[behind][seen]overlay=format=rgb"
+        behind = f"[same]lutrgb=r={red}:g={green}:b={blue}:a=255[behind]"
+        over = f"format=rgba,split[seen][same];{behind};[behind][seen]overlay=format=rgb"
+        filters += [f"scale={colours}", over]
     elif (left % 2 or top % 2) and _SUBSAMPLED.match(facts.pix_fmt):
         filters += [f"scale={colours}", "format=rgb24"]  # colours lie two pixels apart, and cannot be cut between
     if (width, height) != (facts.stored_width, facts.stored_height):

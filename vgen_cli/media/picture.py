@@ -284,8 +284,7 @@ def _in_srgb(colours: Image.Image, profile: Any) -> Image.Image:
             fits = False
         if fits and not named.startswith("sRGB"):
             srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-            intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-            done = ImageCms.profileToProfile(colours, source, srgb, intent, "RGB", flags=flags)
+            done = ImageCms.profileToProfile(colours, source, srgb, outputMode="RGB")
             if done is not None:
                 return done
     return colours.convert("RGB")

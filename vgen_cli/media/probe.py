@@ -106,13 +106,13 @@ def alpha_decoder(codec: str) -> list[str]:
 
 def _size(place: Path) -> int:
     """Bytes of a file that is there and may be read."""
+    if not place.is_file():
+        raise UsageError(f"{place} is no file; give a video")
     try:
         with place.open("rb"):
             size = place.stat().st_size
     except OSError as fault:
         raise UsageError(f"{place} cannot be opened: {fault.strerror}") from None
-    if not place.is_file():
-        raise UsageError(f"{place} is no file; give a video")
     if not size:
         raise UsageError(f"{place} is empty; give a video")
     return size

@@ -44,7 +44,8 @@ def frames(
         start: the first frame wanted, counted from 0 (after the change of rate, where `fps` is given).
         count: how many at most; None: all.
         size: (width, height) in pixels to bring it to; None: as shown.
-        fps: frames a second to resample to, each the one nearest in time; None: every frame once.
+        fps: frames a second to resample to: of an even rate the nearest frame in time, of an uneven one the frame
+            that is seen then; None: every frame once.
         fit: `cover`, `contain` or `stretch`, as `fit.placed` has it.
         background: RGB, 0 to 255, behind what is transparent and in the bars of `contain`.
         chunk: frames a chunk at most; fewer where they are large.

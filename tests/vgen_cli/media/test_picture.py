@@ -94,6 +94,11 @@ def test_every_mode_becomes_colours(tmp_path, mode):
         assert np.abs(found - grey[..., None].astype(int)).max() <= (3 if mode in ("LAB", "YCbCr") else 1)
 
 
+def test_the_inks_of_a_jpeg_become_colours(tmp_path):
+    inks = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert np.abs(read_picture(saved(tmp_path / "p.jpg", inks, "JPEG", quality=98)) - np.array([255, 0, 0])).max() <= 3
+
+
 def test_sixteen_bits_of_grey_are_scaled_and_not_cut(tmp_path):
     levels = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(4, 0)
     found = read_picture(saved(tmp_path / "p.png", Image.fromarray(levels)))

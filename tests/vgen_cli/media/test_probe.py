@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from fractions import Fraction
@@ -65,6 +66,11 @@ def test_a_file_that_may_not_be_opened_has_its_sentence(tmp_path, monkeypatch, f
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
     assert "cannot be opened: Permission denied" in said(path, probe)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "is no file" in said(tmp_path / "pipe.mp4")
 
 
 def test_sound_alone_is_no_video(tmp_path):

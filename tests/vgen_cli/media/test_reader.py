@@ -137,8 +137,10 @@ def test_uneven_times_are_kept_at_an_even_rate(tmp_path):
     assert grey(read(path)) == list(range(11))
     found = grey(read(path, fps=Fraction(25)))
     assert len(found) == num_frames_at(facts, Fraction(25))
-    for index, picked in enumerate(found[:-1]):
-        assert abs(shown[picked] - 2 * index) == min(abs(time - 2 * index) for time in shown)
+    assert found[0] == 0
+    for index, picked in enumerate(found):
+        assert shown[picked] <= 2 * index + 1  # half a frame early at most
+        assert picked == 10 or shown[picked + 1] >= 2 * index + 1
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
