@@ -121,7 +121,7 @@ def make_track(audio: Audio, stream: Stream, job: Job) -> Track | None:
     name = "sound.mka" if job.container == "mkv" else f"sound.{job.container}"
     length = f"{float(job.spec.duration):.6f}"
     limits, source = [*threads_of(job.threads), *CLOSED], ["-i", file_url(audio.path)]
-    chosen = ["-map", f"0:{stream.index}", "-map_metadata", "-1", "-t", length]
+    chosen = ["-map", f"0:{stream.index}", "-map_metadata", "-1", "-map_chapters", "-1", "-t", length]
     budget = None if job.spec.target_size is None else _SHARE * job.spec.target_size
     if stream.codec in _COPIED[job.container] and stream.at_once and not audio.start:
         with contextlib.suppress(FfmpegError):  # a stream that does not fit as it is

@@ -1,7 +1,8 @@
 """Frames → a finished clip: encoded in a hidden room beside its place, checked, flushed, and only then named.
 
 Whatever goes wrong on the way (the frames, ffmpeg, the disk, Ctrl-C), nothing stands at the final place and
-nothing is left beside it. Memory does not grow with the length of the clip. Knows no model.
+nothing is left beside it. Memory does not grow with the length of the clip; the room does: where two passes are
+needed (a bitrate, a size, a GIF) it holds the frames without loss, up to 4 bytes a pixel of each. Knows no model.
 """
 
 from __future__ import annotations
