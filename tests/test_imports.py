@@ -32,7 +32,7 @@ FLOORS = (
     (r"models/(catalog|hub_cache)\.py", 4),
     (r"models/checkpoint/.*", 5),
     (r"models/training/.*", 6),
-    (rf"{FAMILY}/(__init__|config|keys)\.py", 2),
+    (rf"{FAMILY}/(__init__|config|keys|versions)\.py", 2),
     (rf"{FAMILY}/(transformer|autoencoder|upsampler)\.py", 3),
     (r"models/(text|nano)/.*", 3),
     (r"vgen_cli/(recipe|pins|seeds|options|unfold|explain|help_page|shell)\.py", 3),
@@ -61,9 +61,9 @@ LIGHT = (
     r"vgen_cli/(commands|plan)/.*",
     r"vgen_cli/media/(__init__|destination|spec|metadata|probe)\.py",
     r"models/(errors|shapes|catalog|hub_cache)\.py",
-    rf"{FAMILY}/(__init__|config|keys)\.py",
+    rf"{FAMILY}/(__init__|config|keys|versions)\.py",
     r"models/diffusion/(__init__|sigmas|names)\.py",
-    r"models/checkpoint/(__init__|header|shards|inspect|locate)\.py",
+    r"models/checkpoint/(__init__|header|shards|parts|inspect|locate|lora)\.py",
 )
 HEAVY = {
     "torch", "numpy", "transformers", "tokenizers", "safetensors", "einops", "PIL", "rich", "imageio_ffmpeg",

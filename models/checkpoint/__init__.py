@@ -2,8 +2,10 @@
 
     header.py       the names, types and shapes in a safetensors file, read without torch
     shards.py       the files of one part: a single file, or shards and their index
+    parts.py        the parts of a model in a folder or a file
     inspect.py      what a path is, what it holds and what it lacks
     locate.py       a name or a path and the card that goes with it
+    mapping.py      files as memory (torch)
     build.py        the modules themselves, mapped and assigned (torch)
     save.py         the way back to disk (torch)
 
@@ -12,7 +14,8 @@ Knows nothing of what a network computes, of users or of terminals.
 
 from __future__ import annotations
 
-from .inspect import Inspection, Part, inspect
+from .inspect import Inspection, inspect
 from .locate import Located, locate
+from .parts import Part
 
 __all__ = ["Inspection", "Located", "Part", "inspect", "locate"]

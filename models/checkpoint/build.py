@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, KeyMismatchError
 from ..layers.linear import WideningLinear
 from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
-from .inspect import Part
 from .mapping import kept
+from .parts import Part
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

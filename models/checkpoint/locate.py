@@ -5,26 +5,50 @@ Knows the catalogue and what `inspect` finds. No torch; loads nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from .. import catalog
-from ..catalog import SPATIAL, TEMPORAL, ModelCard
+from .. import catalog, hub_cache
+from ..catalog import SPATIAL, TEMPORAL, ModelCard, ModelFile
 from ..errors import CheckpointError, UnknownNameError
-from .inspect import NEEDED, Inspection, Part, folder_part, inspect, tokenizer_folder
+from .inspect import NEEDED, Inspection, inspect, recognised
+from .parts import Part, file_contents, folder_part, tokenizer_folder
 
 _UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
 _LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
 _OPTIONS = {"text_encoder": "--text-encoder PATH", "autoencoder": "--vae PATH"}
 
+TOKENIZERS = tuple(
+    ModelFile(repo, path, "tokenizer")
+    for repo, folder in (
+        ("Lightricks/LTX-Video", "tokenizer/"),
+        ("Lightricks/LTX-Video-0.9.5", "tokenizer/"),
+        ("Lightricks/LTX-Video-0.9.7-dev", "tokenizer/"),
+        ("Lightricks/LTX-Video-0.9.7-distilled", "tokenizer/"),
+        ("Lightricks/LTX-Video-0.9.8-13B-distilled", "tokenizer/"),
+        ("PixArt-alpha/PixArt-XL-2-1024-MS", "tokenizer/"),
+        ("google/t5-v1_1-xxl", ""),
+    )
+    for path in (f"{folder}tokenizer.json", f"{folder}spiece.model")
+)
+"""Where the one tokenizer of every T5 v1.1 was published; any of them will do."""
+
 
 @dataclass(frozen=True)
 class Located:
-    """A model that can be loaded: its card, made exact by its own configurations, and its parts by name."""
+    """A model that can be loaded.
+
+    Attributes:
+        card: made exact by the model's own configurations.
+        parts: by name.
+        notes: sentences about what was taken for granted, fit to be shown.
+    """
 
     card: ModelCard
     parts: Mapping[str, Part]
+    notes: tuple[str, ...] = ()
 
 
 def locate(
@@ -33,8 +57,9 @@ def locate(
     """Find a model by its name in the catalogue, or the folder or file at a path.
 
     Args:
-        name_or_path: `nano`, a diffusers folder, or a single safetensors file.
-        text_encoder: a folder or file with another text encoder (and its tokenizer beside it).
+        name_or_path: a name of the catalogue, a model's folder, or a safetensors file with at least the transformer.
+        text_encoder: a folder or file with another text encoder; its tokenizer beside it, in the model, or in the
+            hub's cache.
         vae: a folder or file with another autoencoder.
 
     Raises:
@@ -43,31 +68,31 @@ def locate(
         UnsupportedConfigError: it is a model that this code does not implement.
     """
     name = str(name_or_path)
-    named = name in catalog.names()
-    if not named and Path(name).exists():
+    card = None
+    if name not in catalog.names() and Path(name).exists():
         inspection = inspect(name)
-        card = _card_of(inspection)
-    elif not named and _looks_like_path(name):
+        _check_model(inspection)
+    elif name not in catalog.names() and _looks_like_path(name):
         raise CheckpointError(f"there is no file or folder {name}")
     else:
         card = catalog.find(name)
-        inspection = inspect(_home(card))
+        inspection = inspect(_home(card)) if card.embedded else _fetched(card)
     parts = dict(inspection.parts)
     if vae is not None:
         parts["autoencoder"] = _part_at("autoencoder", Path(vae))
     if text_encoder is not None:
-        parts.update(_text_at(Path(text_encoder)))
+        parts.update(_text_at(Path(text_encoder), parts.get("tokenizer")))
     _check_whole(name, inspection, parts)
+    inspection = inspection if inspection.generation else recognised(inspection, parts)
+    card = card or _card_of(inspection)
     for part in parts.values():
         _check_depth(part)
     _check_fit(name, card, parts)
-    return Located(_settled(card, inspection, parts), parts)
+    return Located(_settled(card, inspection, parts), parts, _notes(inspection) if not card.embedded else ())
 
 
 def _home(card: ModelCard) -> Path:
-    """Where the weights of a named model lie."""
-    if not card.embedded:
-        raise UnknownNameError(f"the weights of {card.name} are not here; give the path of its folder or file")
+    """Where the weights of an embedded model lie."""
     folder = Path(__file__).parent.parent / card.name / "weights"
     if not folder.is_dir():
         raise CheckpointError(
@@ -76,8 +101,45 @@ def _home(card: ModelCard) -> Path:
     return folder
 
 
+def _fetched(card: ModelCard) -> Inspection:
+    """A named model out of the hub's cache."""
+    places = {file: hub_cache.find(file) for file in card.files}
+    missing = [file for file, place in places.items() if place is None]
+    if missing or not places:
+        way = f"fetch them: vgen models pull {card.name}" if places else "give the path of its folder or file"
+        raise CheckpointError(f"the weights of {card.name} are not here; {way}")
+    parts: dict[str, Part] = {}
+    header: Mapping[str, Any] = {}
+    for file, place in places.items():
+        if place is None or file.part in parts:
+            continue
+        folder = place.parent
+        if file.part == "tokenizer":
+            parts["tokenizer"] = folder_part("tokenizer", folder)
+        elif place.suffix == ".safetensors" and not (folder / "config.json").is_file():
+            contents = file_contents(place)
+            parts.update(contents.parts)
+            header = header or contents.header
+        elif place.name == "config.json":
+            parts[file.part] = folder_part(file.part, folder)
+    return recognised(Inspection(Path(card.name), "model", "original", card.family, header=header), parts)
+
+
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~", "/", "\\")) or Path(name).suffix != "" or name.count("/") > 1
+
+
+def _check_model(inspection: Inspection) -> None:
+    if inspection.kind == "lora":
+        raise CheckpointError(
+            f"{inspection.path} is a LoRA, which changes a model; give the model here and the LoRA with --lora PATH"
+        )
+    if inspection.kind != "model" and "transformer" not in inspection.parts:
+        said = f"holds only the {', '.join(inspection.parts)}" if inspection.parts else "holds no model"
+        detail = f" ({inspection.notes[0]})" if inspection.notes else ""
+        raise CheckpointError(
+            f"{inspection.path} {said}{detail}; give a model's folder, its single file, or its transformer"
+        )
 
 
 def _card_of(inspection: Inspection) -> ModelCard:
@@ -89,54 +151,88 @@ def _card_of(inspection: Inspection) -> ModelCard:
                 f"{inspection.path} is a model called {inspection.card!r} in its model_index.json, "
                 "and this version has no card of it; pip install --upgrade vgen-cli"
             ) from None
-    if inspection.kind == "lora":
-        raise CheckpointError(f"{inspection.path} is a LoRA, which changes a model; give the model itself here")
-    if inspection.kind != "model":
-        said = f"holds only the {', '.join(inspection.parts)}" if inspection.parts else "holds no model"
-        detail = f" ({inspection.notes[0]})" if inspection.notes else ""
-        raise CheckpointError(f"{inspection.path} {said}{detail}; give a model's folder or its single file")
-    card = catalog.template(inspection.family, _version(inspection))
+    card = _template(inspection)
     return replace(card, name=inspection.path.name, pipeline=inspection.pipeline, scheduler=inspection.scheduler)
 
 
-def _version(inspection: Inspection) -> str:
-    """The version that settles behaviour: the autoencoder's, moved by what an original header says of time."""
-    transformer = inspection.header.get("transformer")
-    causal = isinstance(transformer, dict) and transformer.get("causal_temporal_positioning")
-    return "0.9.5" if causal else inspection.version
+def _template(inspection: Inspection) -> ModelCard:
+    """The card of these weights: the catalogue's own of their release, else the nearest template."""
+    named = _named(inspection)
+    if named is not None:
+        return replace(named, files=())
+    for version in (inspection.release, inspection.version, inspection.generation):
+        card = catalog.template(inspection.family, version)
+        if card.name == f"{inspection.family}-{version}":
+            break
+    return card
+
+
+def _named(inspection: Inspection) -> ModelCard | None:
+    """The catalogue's card of a release."""
+    cards = (catalog.find(name) for name in catalog.names() if inspection.release and name.endswith(inspection.release))
+    return next((card for card in cards if card.family == inspection.family), None)
 
 
 def _part_at(name: str, path: Path) -> Part:
     """The part called `name` at a path: its own folder or file, or inside a model's."""
-    found = inspect(path).parts
+    inspection = inspect(path)
+    found = inspection.parts
     if name not in found:
-        raise CheckpointError(f"{path} holds no {name.replace('_', ' ')}: found {', '.join(found) or 'nothing known'}")
+        said = ", ".join(found) or "nothing known"
+        raise CheckpointError(f"{path} holds no {name.replace('_', ' ')}: found {said}; use {_OPTIONS[name]}")
+    _check_extra(str(path), inspection.extra)
     return found[name]
 
 
-def _text_at(path: Path) -> dict[str, Part]:
+def _text_at(path: Path, own: Part | None) -> dict[str, Part]:
+    """A text encoder at a path, with the tokenizer beside it, or else the model's own, or one of the hub's cache."""
     encoder = _part_at("text_encoder", path)
     folder = tokenizer_folder(path if path.is_dir() else path.parent)
-    if folder is None:
+    if folder is None and own is None:
+        folder = next((place.parent for place in map(hub_cache.find, TOKENIZERS) if place is not None), None)
+    if folder is not None:
+        own = folder_part("tokenizer", folder)
+    if own is None:
         raise CheckpointError(
-            f"{path} has no tokenizer: put tokenizer.json or spiece.model beside it, or in tokenizer/"
+            f"{path} has no tokenizer: put T5's spiece.model or tokenizer.json beside it, or in tokenizer/"
         )
-    return {"text_encoder": encoder, "tokenizer": folder_part("tokenizer", folder)}
+    return {"text_encoder": encoder, "tokenizer": own}
 
 
 def _check_whole(name: str, inspection: Inspection, parts: Mapping[str, Part]) -> None:
     missing = [part for part in NEEDED if part not in parts]
     if missing:
-        ways = [_OPTIONS[part] for part in missing if part in _OPTIONS]
-        way = f"; name it with {' and '.join(ways)}" if ways else ""
-        listed = " and ".join(part.replace("_", " ") for part in missing)
-        raise CheckpointError(f"{name} has no {listed}{way}")
+        listed = " and ".join(", ".join(missing).replace("_", " ").rsplit(", ", 1))
+        raise CheckpointError(f"{name} has no {listed}{_ways(inspection, missing)}")
     if tokenizer_folder(parts["tokenizer"].path) is None:
         raise CheckpointError(f"{parts['tokenizer'].path} holds no tokenizer.json and no spiece.model")
-    if inspection.extra:
+    _check_extra(name, inspection.extra)
+
+
+def _ways(inspection: Inspection, missing: Sequence[str]) -> str:
+    """How missing parts can be had, as the end of a sentence."""
+    options = [_OPTIONS[part] for part in missing if part in _OPTIONS]
+    named, ways = _named(inspection), []
+    if options:
+        ways.append(f"name {'them' if len(options) > 1 else 'it'} with {' and '.join(options)}")
+    if named is not None and named.files:
+        ways.append(f"fetch the model: vgen models pull {named.name}")
+    notes = "".join(f" ({note})" for note in inspection.notes if note.startswith("left out"))
+    return ("; " if ways else "") + ", or ".join(ways) + notes
+
+
+def _notes(inspection: Inspection) -> tuple[str, ...]:
+    """What was taken for granted of a model at a path."""
+    if not inspection.others:
+        return inspection.notes
+    others = " or ".join(inspection.others)
+    return (f"taken for {inspection.release}, {inspection.known}; it may also be {others}", *inspection.notes)
+
+
+def _check_extra(name: str, extra: Sequence[str]) -> None:
+    if extra:
         raise CheckpointError(
-            f"{name} has {len(inspection.extra)} tensors that belong to no part of the model: "
-            + ", ".join(inspection.extra[:10])
+            f"{name} has {len(extra)} tensors that belong to no part of the model: {', '.join(extra[:10])}"
         )
 
 

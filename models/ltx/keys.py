@@ -27,9 +27,14 @@ CLASSES: Mapping[str, str] = {
 
 PIPELINES = ("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline", "LTXI2VLongMultiPromptPipeline")
 """`_class_name` of a `model_index.json` of this family."""
+UPSAMPLE_PIPELINES = ("LTXLatentUpsamplePipeline",)
+"""The same of a folder that holds an upsampler and no transformer."""
 
-TRANSFORMER_PREFIX = "model.diffusion_model."
-AUTOENCODER_PREFIX = "vae."
+TRANSFORMER_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "transformer.", "")
+AUTOENCODER_PREFIXES = ("vae.", "first_stage_model.", "")
+"""What files put in front of the original names; the first is the published one."""
+AUTOENCODER_PATHS = ("encoder.", "decoder.", "per_channel_statistics.")
+"""Beginnings of the original names of an autoencoder."""
 
 TRANSFORMER_ROWS: tuple[Row, ...] = (
     ("^patchify_proj", "^proj_in"),
@@ -162,8 +167,7 @@ TRANSFORMER_MAP = KeyMap(then=TRANSFORMER_ROWS)
 def split(shapes: Mapping[str, Shape]) -> Content | None:
     """Sort the tensors of one file into parts under our names; None when no part of this family is there.
 
-    Accepts original files with and without the `model.diffusion_model.` and `vae.` prefixes, and the weights of one
-    part of a diffusers folder on their own.
+    Accepts original files with any of the prefixes, and the weights of one part of a diffusers folder on their own.
     """
     if "initial_conv.weight" in shapes and "final_conv.weight" in shapes:
         return Content("diffusers", "", {upsampler_part(shapes): {name: name for name in shapes}})
@@ -172,26 +176,22 @@ def split(shapes: Mapping[str, Shape]) -> Content | None:
     if "latents_mean" in shapes and "encoder.conv_in.conv.weight" in shapes:
         return Content("diffusers", _version(shapes), {"autoencoder": {name: name for name in shapes}})
 
-    prefixed = any(name.startswith((TRANSFORMER_PREFIX, AUTOENCODER_PREFIX)) for name in shapes)
-    transformer = _under(shapes, TRANSFORMER_PREFIX)
-    autoencoder = _under(shapes, AUTOENCODER_PREFIX)
-    if not transformer:
-        transformer = {name: name for name in shapes if not name.startswith(AUTOENCODER_PREFIX)}
-    if not autoencoder and not prefixed:
-        autoencoder = {name: name for name in shapes}
     parts: dict[str, Mapping[str, str]] = {}
-    used: set[str] = set()
-    version = ""
-    if "patchify_proj.weight" in transformer:
-        parts["transformer"] = _renamed(transformer, TRANSFORMER_MAP)
-        used.update(transformer.values())
-    if "encoder.conv_in.conv.weight" in autoencoder and "per_channel_statistics.std-of-means" in autoencoder:
-        parts["autoencoder"] = _renamed(autoencoder, autoencoder_map(autoencoder))
-        used.update(autoencoder.values())
+    left, version = dict.fromkeys(shapes), ""
+    prefix = _prefix(shapes, AUTOENCODER_PREFIXES, "encoder.conv_in.conv.weight")
+    if prefix is not None and f"{prefix}per_channel_statistics.std-of-means" in shapes:
+        names = _under(left, prefix, AUTOENCODER_PATHS if not prefix else ("",))
+        parts["autoencoder"] = _renamed(names, autoencoder_map(names))
         version = _version(parts["autoencoder"])
-    if not parts:
-        return None
-    return Content("original", version, parts, tuple(sorted(set(shapes) - used)))
+        left = {name: None for name in left if name not in names.values()}
+    prefix = _prefix(shapes, TRANSFORMER_PREFIXES, "patchify_proj.weight")
+    if prefix is not None:
+        names = _under(left, prefix)
+        parts["transformer"] = _renamed(names, TRANSFORMER_MAP)
+        left = {name: None for name in left if name not in names.values()}
+    return (
+        Content("original", version, dict(sorted(parts.items(), reverse=True)), tuple(sorted(left))) if parts else None
+    )
 
 
 def header_config(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -367,8 +367,14 @@ def _version(names: Iterable[str]) -> str:
     return "0.9.1" if "decoder.timestep_scale_multiplier" in known else "0.9.0"
 
 
-def _under(shapes: Mapping[str, Shape], prefix: str) -> dict[str, str]:
-    return {name[len(prefix) :]: name for name in shapes if name.startswith(prefix)}
+def _prefix(shapes: Mapping[str, Shape], prefixes: Iterable[str], name: str) -> str | None:
+    return next((prefix for prefix in prefixes if f"{prefix}{name}" in shapes), None)
+
+
+def _under(names: Iterable[str], prefix: str, paths: tuple[str, ...] = ("",)) -> dict[str, str]:
+    """Name without the prefix → name, of those whose rest begins with one of `paths`."""
+    cut = {name[len(prefix) :]: name for name in names if name.startswith(prefix)}
+    return {short: name for short, name in cut.items() if short.startswith(paths)}
 
 
 def _renamed(names: Mapping[str, str], keymap: KeyMap) -> dict[str, str]:

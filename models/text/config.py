@@ -5,7 +5,7 @@ Knows no tensors: importing it costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -13,8 +13,8 @@ from ..errors import UnsupportedConfigError
 
 Shape = tuple[int, ...]
 
-UNUSED = ("decoder.", "lm_head.")
-"""Tensors of a whole T5 that its encoder alone does not have."""
+UNUSED = ("decoder.", "lm_head.", "logit_scale")
+"""Tensors of a whole T5, or of a file of parts, that its encoder alone does not have."""
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
 """The two names that files give to the one table of token embeddings; ours is the first."""
 
@@ -69,15 +69,19 @@ class TextEncoderConfig:
         return {"architectures": ["T5EncoderModel"], "model_type": "t5", **asdict(self)}
 
 
-def encoder_names(shapes: Mapping[str, Shape]) -> dict[str, str] | None:
-    """Our name → name in the file for the tensors of a T5 encoder; None when the file holds none."""
-    if f"{_FIRST}.q.weight" not in shapes:
-        return None
-    names = {name: name for name in shapes if not name.startswith(UNUSED)}
-    stored = [name for name in EMBEDDINGS if name in names]
-    for name in stored:
-        del names[name]
-    return {EMBEDDINGS[0]: stored[0], **names} if stored else names
+def encoder_prefix(names: Iterable[str]) -> str | None:
+    """What stands in front of a T5 encoder's names in a file, mostly nothing; None when the file holds none."""
+    first = f".{_FIRST}.q.weight"
+    found = min((name for name in names if f".{name}".endswith(first)), key=len, default=None)
+    return None if found is None else found.removesuffix(first[1:])
+
+
+def encoder_names(names: Iterable[str], prefix: str = "") -> dict[str, str]:
+    """Our name → name in the file for the tensors of a T5 encoder that have this prefix."""
+    cut = {name[len(prefix) :]: name for name in names if name.startswith(prefix)}
+    chosen = {short: name for short, name in cut.items() if not short.startswith(UNUSED)}
+    stored = [chosen.pop(name) for name in EMBEDDINGS if name in chosen]
+    return {EMBEDDINGS[0]: stored[0], **chosen} if stored else chosen
 
 
 def shapes_config(shapes: Mapping[str, Shape]) -> TextEncoderConfig:

@@ -102,7 +102,9 @@ def test_what_is_no_model(tmp_path, tiny, folder):
     save_file({"x.lora_A.weight": torch.zeros(2)}, str(tmp_path / "b.safetensors"))
     with pytest.raises(CheckpointError, match="LoRA"):
         locate(tmp_path / "b.safetensors")
-    with pytest.raises(CheckpointError, match="holds only the transformer"):
+    with pytest.raises(CheckpointError, match="holds only the autoencoder"):
+        locate(folder.path / "vae")
+    with pytest.raises(CheckpointError, match="no autoencoder, text encoder and tokenizer; name them with --vae PATH"):
         locate(folder.path / "transformer")
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(100))
     with pytest.raises(CheckpointError, match="MP4 video"):

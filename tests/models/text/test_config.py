@@ -1,7 +1,7 @@
 import pytest
 
 from models.errors import UnsupportedConfigError
-from models.text.config import TextEncoderConfig, encoder_names, shapes_config
+from models.text.config import TextEncoderConfig, encoder_names, encoder_prefix, shapes_config
 from models.text.t5 import network
 
 TINY = TextEncoderConfig(vocab_size=12, d_model=8, d_kv=4, d_ff=16, num_layers=2, num_heads=2)
@@ -54,7 +54,7 @@ def test_the_one_table_may_be_stored_under_its_other_name():
     shapes = {name: tuple(tensor.shape) for name, tensor in network(TINY).state_dict().items()}
     del shapes["shared.weight"]
     assert encoder_names(shapes)["shared.weight"] == "encoder.embed_tokens.weight"
-    assert encoder_names({"a": (1,)}) is None
+    assert encoder_prefix({"a": (1,)}) is None
 
 
 def test_shapes_that_tell_nothing():

@@ -1,0 +1,129 @@
+"""Which published release of LTX-Video weights are: by their shapes, their header, their scheduler, last by their name.
+
+Reads facts that others have found. Knows no tensors and no files on disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DEV, DISTILLED = "dev", "distilled"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A published set of weights.
+
+    Attributes:
+        size: `2b` or `13b`.
+        number: `0.9.0` … `0.9.8`.
+        variant: `dev`, `distilled`, or empty where there is one alone.
+        generation: of its autoencoder: `0.9.0`, `0.9.1` or `0.9.5`.
+    """
+
+    size: str
+    number: str
+    variant: str = ""
+    generation: str = "0.9.5"
+
+    @property
+    def name(self) -> str:
+        """`13b-0.9.8-distilled`."""
+        return "-".join(filter(None, (self.size, self.number, self.variant)))
+
+
+RELEASES = (
+    Release("2b", "0.9.5"),
+    Release("2b", "0.9.0", generation="0.9.0"),
+    Release("2b", "0.9.1", generation="0.9.1"),
+    Release("2b", "0.9.6", DEV),
+    Release("2b", "0.9.6", DISTILLED),
+    Release("2b", "0.9.8", DISTILLED),
+    Release("13b", "0.9.8", DEV),
+    Release("13b", "0.9.8", DISTILLED),
+    Release("13b", "0.9.7", DEV),
+    Release("13b", "0.9.7", DISTILLED),
+)
+"""All of them; where nothing tells, the first one that fits is taken."""
+
+WIDTHS = {2048: "2b", 4096: "13b"}
+"""Width of the transformer → size."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A release and how sure it is.
+
+    Attributes:
+        known: what it was known by, a phrase.
+        others: further releases that nothing excludes.
+    """
+
+    release: Release
+    known: str
+    others: tuple[Release, ...] = ()
+
+
+def recognise(
+    *,
+    width: int | None = None,
+    generation: str = "",
+    header: Mapping[str, Any] | None = None,
+    scheduler: Mapping[str, Any] | None = None,
+    name: str = "",
+) -> Recognised:
+    """The release that fits.
+
+    What is known first weighs most: a later fact that would leave no release is not believed.
+
+    Args:
+        width: of the transformer; other widths than the published ones tell nothing.
+        generation: of the autoencoder, empty where there is none.
+        header: the `config` of an original header, empty where there is none.
+        scheduler: a folder's scheduler config.
+        name: of the file or the folder.
+    """
+    header, scheduler = header or {}, scheduler or {}
+    transformer = header.get("transformer")
+    causal = transformer.get("causal_temporal_positioning") if isinstance(transformer, dict) else None
+    size, steps = WIDTHS.get(width or 0), header.get("allowed_inference_steps")
+    number, variant, named_size = _hints(name)
+    facts: Sequence[tuple[str, object, Callable[[Release], bool]]] = (
+        ("shapes", size, lambda each: each.size == size),
+        ("header", causal, lambda each: each.generation == "0.9.5"),
+        ("shapes", generation, lambda each: each.generation == generation),
+        ("header", steps, lambda each: each.variant == DISTILLED),
+        ("scheduler", scheduler.get("stochastic_sampling"), lambda each: each.name == "2b-0.9.6-distilled"),
+        ("name", named_size, lambda each: each.size == named_size),
+        ("name", number, lambda each: each.number == number),
+        ("name", variant, lambda each: each.variant == variant),
+        ("header, which lists no steps", header and not steps, lambda each: each.variant != DISTILLED),
+    )
+    left, told = list(RELEASES), []
+    for source, known, fits in facts:
+        fewer = [each for each in left if fits(each)]
+        if known and 0 < len(fewer) < len(left):
+            left = fewer
+            told.append(source)
+    known = f"by its {' and '.join(dict.fromkeys(told))}" if told else "a guess"
+    return Recognised(left[0], known, tuple(left[1:]))
+
+
+def named_number(name: str) -> str:
+    """The number of a release that the name of a file or folder says, such as `0.9.8`; empty where it says none."""
+    return _hints(name)[0]
+
+
+def _hints(name: str) -> tuple[str, str, str]:
+    """(number, variant, size) that a name says: `ltxv-13b-0.9.8-dev-fp8.safetensors` → 0.9.8, dev, 13b."""
+    found = re.search(r"(?<![0-9.])0\.9(?:\.([0-9]))?(?![0-9])", name)
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    number = f"0.9.{found.group(1) or 0}" if found else ""
+    return (
+        number,
+        next((each for each in (DISTILLED, DEV) if each in words), ""),
+        next((each for each in WIDTHS.values() if each in words), ""),
+    )
