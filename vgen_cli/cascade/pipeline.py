@@ -135,7 +135,7 @@ def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None
         residency,
         torch.Generator().manual_seed(recipe.seed or 0),
         lambda stage, step, steps: clock.listener(StepDone(stage, step, steps)),
-        _tiling(recipe.vae_tiling, plan.stages[-1]),
+        tiling_of(recipe.vae_tiling, plan.stages[-1]),
     )
     return frames.joined(_windows(plan, context, clock), plan.windows.overlap)
 
@@ -171,7 +171,8 @@ def _window(plan: Plan, context: stages.Context, clock: Clock, footage: Frames |
         yield from clock.timed("decode", frames.to_bytes(pieces))
 
 
-def _tiling(asked: bool | None, stage: StagePlan) -> Tiling | None:
+def tiling_of(asked: bool | None, stage: StagePlan) -> Tiling | None:
+    """The autoencoder's tiles for a cascade that ends in a stage; None for whole frames."""
     large = stage.pixels.height * stage.pixels.width > TILED_PIXELS
     return Tiling() if asked or (asked is None and large) else None
 

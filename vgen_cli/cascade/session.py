@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from models.checkpoint import Located
 
 
+PartLoader = Callable[["Located", str, torch.device, torch.dtype], Any]
+"""A part of a model by its name, on a device in a number type: a network, or the text encoder."""
+
+
 class Session(NamedTuple):
     """A machine, and the residency of one model's parts on it."""
 
@@ -26,8 +31,11 @@ class Session(NamedTuple):
     residency: Residency
 
 
-def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
+def open_session(plan: Plan, located: Located, listener: Listener, load_part: PartLoader | None = None) -> Session:
     """A machine and a residency policy for a plan, said aloud; parts are loaded when they are first needed.
+
+    Args:
+        load_part: makes parts in place of reading them from the files where they were located.
 
     Raises:
         UsageError: a device or number type that is not here, or layers that would have to come and go compiled.
@@ -35,7 +43,8 @@ def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
     """
     recipe = plan.recipe
     machine = device.choose(recipe, located.card)
-    check(located.parts)
+    if load_part is None:
+        check(located.parts)
     planned = [(stage.kind, stage.memory_bytes) for stage in plan.stages]
     size = estimate.bytes_each(located.card, recipe.dtype)
     together, in_turn = (
@@ -46,12 +55,17 @@ def open_session(plan: Plan, located: Located, listener: Listener) -> Session:
         raise UsageError("--compile does not go with --offload block, which this run takes; leave --compile out")
 
     def loader(name: str, home: torch.device) -> Any:
-        if name == "text_encoder":
-            return load_text_encoder(located.parts, device=home, dtype=machine.dtype)
-        network = load(located.parts[name], device=home, dtype=machine.dtype)
-        for block in getattr(network, "transformer_blocks", ()) if recipe.compile else ():
+        part = (load_part or read_part)(located, name, home, machine.dtype)
+        for block in getattr(part, "transformer_blocks", ()) if recipe.compile else ():
             block.compile()
-        return network
+        return part
 
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
     return Session(machine, Residency(machine.device, policy, loader))
+
+
+def read_part(located: Located, name: str, home: torch.device, dtype: torch.dtype) -> Any:
+    """A part from its files."""
+    if name == "text_encoder":
+        return load_text_encoder(located.parts, device=home, dtype=dtype)
+    return load(located.parts[name], device=home, dtype=dtype)
