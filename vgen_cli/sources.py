@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from .errors import UsageError
 from .recipe import Recipe
 
 if TYPE_CHECKING:
+    from .media.facts import ClipFacts
     from .media.picture import PictureFacts
-    from .media.probe import ClipFacts
 
 
 @dataclass(frozen=True)
@@ -42,26 +41,21 @@ def look(recipe: Recipe) -> Sources:
     if not recipe.files:
         return Sources()
     from .media.metadata import read_recipe
-    from .media.picture import is_picture, picture_facts
-    from .media.probe import probe
+    from .media.picture import picture_facts
+    from .media.probe import probe_clip
 
     if recipe.command == "upscale" and recipe.image is not None:
         return Sources(_still(recipe.image), recipe=read_recipe(recipe.image) or {})
     video, pictures = recipe.video, [path for path in recipe.files if path != recipe.video]
     if video is None:
         return Sources(pictures={path: picture_facts(path) for path in pictures})
-    facts = probe(video)
-    if is_picture(video):
-        raise UsageError(
-            f"{video} is a picture, and {recipe.command} takes a video; animate it first: vgen i2v {video}"
-        )
-    return Sources(facts, {path: picture_facts(path) for path in pictures}, read_recipe(video) or {})
+    return Sources(probe_clip(video), {path: picture_facts(path) for path in pictures}, read_recipe(video) or {})
 
 
 def _still(path: str) -> ClipFacts:
     """A picture as a clip of one frame."""
     from .media.picture import picture_facts
-    from .media.probe import ClipFacts
+    from .media.facts import ClipFacts
 
     facts = picture_facts(path)
     return ClipFacts(facts.width, facts.height, Fraction(1), 1, 1.0, "picture", "", 0, 0, "still")
