@@ -54,8 +54,8 @@ def look(recipe: Recipe) -> Sources:
 
 def _still(path: str) -> ClipFacts:
     """A picture as a clip of one frame."""
-    from .media.picture import picture_facts
     from .media.facts import ClipFacts
+    from .media.picture import picture_facts
 
     facts = picture_facts(path)
     return ClipFacts(facts.width, facts.height, Fraction(1), 1, 1.0, "picture", "", 0, 0, "still")
