@@ -38,7 +38,7 @@ class Inspection:
         kind: `model` (with a transformer and an autoencoder), `part`, `lora` or `unknown`.
         layout: `diffusers`, `original` or empty.
         family, version: as the catalogue names them; empty where unknown.
-        release: the published weights that these are, such as `13b-0.9.8-dev`; empty where there is no transformer.
+        release: the published weights that these are, such as `13b-0.9.8-dev`; empty where nothing tells its size.
         known: what the release was known by: shapes, header, scheduler or only its name.
         others: further releases that nothing excludes.
         generation: of the autoencoder, empty where there is none.
@@ -120,7 +120,7 @@ def recognised(inspection: Inspection, parts: Mapping[str, Part]) -> Inspection:
         kind="model" if autoencoder else "part",
         family=transformer.family,
         version=found.release.number,
-        release=found.release.name,
+        release=found.release.name if found.sized else "",
         known=found.known,
         others=tuple(each.name for each in found.others),
         missing=tuple(name for name in NEEDED if name not in parts),

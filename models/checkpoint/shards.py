@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,11 @@ from .header import PICKLE_SUFFIXES, Header, read_header
 
 STEMS = ("diffusion_pytorch_model", "model")
 """File names, without suffix, that diffusers and transformers give to weights."""
+
+
+_SINGLE = re.compile(r"([^.]+)(\.[^.]+)?\.safetensors")
+_INDEX = re.compile(r"([^.]+)\.safetensors\.index(\.[^.]+)?\.json")
+"""Stem and variant of the weight files of a part, and of the index of shards."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,14 @@ def folder_tensors(folder: Path) -> dict[str, StoredTensor]:
         UnsafeFileError: only pickled weights lie there.
         CheckpointError: no weights, a missing shard, or an index that does not agree with its shards.
     """
-    index = _weight_file(folder, ".safetensors.index.json")
-    if index is not None and _weight_file(folder, ".safetensors", exact=True) is None:
-        return _sharded(index)
-    single = _weight_file(folder, ".safetensors")
-    if index is None and any("-of-" in path.stem for path in _listing(folder) if path.suffix == ".safetensors"):
-        raise CheckpointError(f"{folder} holds shards but not their index (….safetensors.index.json); fetch it again")
+    names = [path.name for path in _listing(folder)]
+    index, single = _chosen(names, _INDEX), _chosen([name for name in names if "-of-" not in name], _SINGLE)
+    if index is not None and (single is None or _rank(index, _INDEX) < _rank(single, _SINGLE)):
+        return _sharded(folder / index)
     if single is not None:
-        return table(read_header(single))
+        return table(read_header(folder / single))
+    if any(_SINGLE.fullmatch(name) for name in names):
+        raise CheckpointError(f"{folder} holds shards but not their index (….safetensors.index.json); fetch it again")
     pickles = [path.name for path in _listing(folder) if path.suffix.lower() in PICKLE_SUFFIXES]
     if pickles:
         raise UnsafeFileError(
@@ -113,21 +119,21 @@ def _shard_files(index: Path, names: Iterable[Any]) -> Mapping[str, Path]:
     return files
 
 
-def _weight_file(folder: Path, suffix: str, *, exact: bool = False) -> Path | None:
-    """The file a loader would take: the usual stems first, then a variant such as `….fp16`, then the only candidate."""
-    names = {path.name: path for path in _listing(folder) if path.name.endswith(suffix)}
-    for stem in STEMS:
-        if f"{stem}{suffix}" in names:
-            return names[f"{stem}{suffix}"]
-    if exact:
-        return None
-    for stem in STEMS:
-        variants = sorted(
-            name for name in names if name.startswith(f"{stem}.") and name.count(".") == suffix.count(".") + 1
-        )
-        if variants:
-            return names[variants[0]]
-    return next(iter(names.values())) if len(names) == 1 else None
+def _chosen(names: Iterable[str], pattern: re.Pattern[str]) -> str | None:
+    """The file a loader would take: the usual stems first, those without a variant first; others if there is one."""
+    ranked = sorted((_rank(name, pattern), name) for name in names if pattern.fullmatch(name))
+    usual = [name for (_, strange), name in ranked if not strange]
+    if usual:
+        return usual[0]
+    return ranked[0][1] if len(ranked) == 1 else None
+
+
+def _rank(name: str, pattern: re.Pattern[str]) -> tuple[bool, bool]:
+    """(a variant such as `.fp16`, a stem that is not usual); smaller is better."""
+    found = pattern.fullmatch(name)
+    assert found is not None
+    stem, variant = found.groups()
+    return bool(variant), stem not in STEMS
 
 
 def _listing(folder: Path) -> list[Path]:

@@ -66,6 +66,11 @@ class Recognised:
     known: str
     others: tuple[Release, ...] = ()
 
+    @property
+    def sized(self) -> bool:
+        """Whether anything tells its size."""
+        return all(each.size == self.release.size for each in self.others)
+
 
 def recognise(
     *,

@@ -129,6 +129,35 @@ def shard(place, stem="diffusion_pytorch_model"):
     return weight_map
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["diffusion_pytorch_model.fp16", "diffusion_pytorch_model"], "diffusion_pytorch_model"),
+        (["diffusion_pytorch_model.fp16", "diffusion_pytorch_model.bf16"], "diffusion_pytorch_model.bf16"),
+        (["weights"], "weights"),
+        (["weights", "model"], "model"),
+    ],
+)
+def test_which_of_several_weight_files_is_taken(folder, names, chosen):
+    place = folder.path / "transformer"
+    stored = place / "diffusion_pytorch_model.safetensors"
+    content = stored.read_bytes()
+    stored.unlink()
+    for name in names:
+        (place / f"{name}.safetensors").write_bytes(content)
+    assert [file.stem for file in inspect(folder.path).parts["transformer"].files] == [chosen]
+
+
+def test_shards_are_taken_before_a_variant_and_a_single_file_before_both(folder):
+    place = folder.path / "transformer"
+    content = (place / "diffusion_pytorch_model.safetensors").read_bytes()
+    shard(place)
+    (place / "diffusion_pytorch_model.fp16.safetensors").write_bytes(content)
+    assert len(inspect(folder.path).parts["transformer"].files) == 2
+    (place / "diffusion_pytorch_model.safetensors").write_bytes(content)
+    assert len(inspect(folder.path).parts["transformer"].files) == 1
+
+
 def test_faults_of_shards(folder):
     place = folder.path / "transformer"
     weight_map = shard(place)
