@@ -27,9 +27,9 @@ FLOORS = (
     (r"vgen_cli/events\.py", 1),
     (r"vgen_cli/(errors|quantities|interrupt|progress)\.py", 2),
     (r"models/layers/.*", 2),
-    (r"models/diffusion/(__init__|names|sigmas|denoiser|latents)\.py", 2),
+    (r"models/diffusion/(__init__|names|sigmas|scheduler_config|denoiser|latents)\.py", 2),
     (r"models/diffusion/(guidance|samplers)\.py", 3),
-    (r"models/(catalog|hub_cache)\.py", 4),
+    (r"models/(cards|catalog|hub_cache)\.py", 4),
     (r"models/checkpoint/.*", 5),
     (r"models/training/.*", 6),
     (rf"{FAMILY}/(__init__|config|keys|versions)\.py", 2),
@@ -60,9 +60,9 @@ LIGHT = (
     r"vgen_cli/[a-z0-9_]+\.py",
     r"vgen_cli/(commands|plan)/.*",
     r"vgen_cli/media/(__init__|destination|spec|metadata|probe)\.py",
-    r"models/(errors|shapes|catalog|hub_cache)\.py",
+    r"models/(errors|shapes|cards|catalog|hub_cache)\.py",
     rf"{FAMILY}/(__init__|config|keys|versions)\.py",
-    r"models/diffusion/(__init__|sigmas|names)\.py",
+    r"models/diffusion/(__init__|sigmas|names|scheduler_config)\.py",
     r"models/checkpoint/(__init__|header|shards|parts|inspect|locate|lora)\.py",
 )
 HEAVY = {

@@ -41,6 +41,12 @@ def _samplers() -> list[str]:
     return list(SAMPLER_NAMES)
 
 
+def _stg_modes() -> list[str]:
+    from models.diffusion.names import STG_MODES
+
+    return list(STG_MODES)
+
+
 Prompt = Annotated[
     Text,
     typer.Argument(metavar="PROMPT", help="What to show; - reads it from standard input, @FILE from a file."),
@@ -106,6 +112,7 @@ Model = Annotated[
     ),
 ]
 TextEncoder = Annotated[Text, _model("--text-encoder", "The text encoder from another place.", "PATH")]
+Preset = Annotated[Text, _model("--preset", "A named set of the model's values: see vgen models show NAME.", "NAME")]
 Vae = Annotated[Text, _model("--vae", "The autoencoder from another place.", "PATH")]
 Compat = Annotated[
     Text,
@@ -141,6 +148,38 @@ Steps = Annotated[
 GuidanceScale = Annotated[
     Text,
     _sampling("--guidance-scale -g --cfg-scale", "How closely to follow the prompt. Default: the model's.", "X"),
+]
+GuidanceRescale = Annotated[
+    Text,
+    _sampling(
+        "--guidance-rescale",
+        "Keep guidance to the spread of what the prompt alone gives: 0 not at all, 1 wholly. Default: the model's.",
+        "0..1",
+    ),
+]
+StgScale = Annotated[
+    Text,
+    _sampling(
+        "--stg-scale",
+        "How far from what the model makes with some layers left out (spatio-temporal guidance); 0 leaves it out. "
+        "Default: the model's.",
+        "X",
+    ),
+]
+StgLayers = Annotated[
+    Text,
+    _sampling(
+        "--stg-layers --stg-blocks --skip-block-list", "Those layers, from 0: 11,25,35. Default: the model's.", "N,…"
+    ),
+]
+StgMode = Annotated[
+    Text,
+    _sampling(
+        "--stg-mode",
+        "What of them: attention_values, attention_skip, residual or transformer_block. Default: the model's.",
+        "NAME",
+        autocompletion=_stg_modes,
+    ),
 ]
 FlowShift = Annotated[Text, _sampling("--flow-shift", "Shift of the noise schedule. Default: the model's.", "X")]
 Sampler = Annotated[
@@ -256,6 +295,7 @@ class ModelOptions:
     model: Model = None
     text_encoder: TextEncoder = None
     vae: Vae = None
+    preset: Preset = None
     compat: Compat = None
 
 
@@ -278,6 +318,10 @@ class SamplingOptions:
     negative_prompt: NegativePrompt = None
     steps: Steps = None
     guidance_scale: GuidanceScale = None
+    guidance_rescale: GuidanceRescale = None
+    stg_scale: StgScale = None
+    stg_layers: StgLayers = None
+    stg_mode: StgMode = None
     flow_shift: FlowShift = None
     sampler: Sampler = None
     temporal_upsample: TemporalUpsample = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import partial
@@ -123,6 +123,18 @@ def _sampler(value: object) -> str:
     return choice(str(value).replace("-", "_"), SAMPLER_NAMES)
 
 
+def _stg_mode(value: object) -> str:
+    from models.diffusion.names import STG_MODES
+
+    return choice(str(value).replace("-", "_"), STG_MODES)
+
+
+def _layers(value: Any) -> tuple[int, ...]:
+    """`11,25,35`, or a list: blocks of a transformer from 0, in order, each once."""
+    listed: Sequence[Any] = value.split(",") if isinstance(value, str) else _several(value)
+    return tuple(sorted({quantities.whole(each, 0, 999, "a layer") for each in listed}))
+
+
 def _word(value: object) -> str:
     """A name whose meaning depends on the codec: `media/spec.py` knows which there are."""
     name = str(value).strip().lower()
@@ -173,6 +185,10 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "fps": _fps,
     "steps": lambda v: quantities.whole(v, 1, 1000, "steps"),
     "guidance_scale": lambda v: quantities.number(v, 0, 100),
+    "guidance_rescale": lambda v: quantities.number(v, 0, 1),
+    "stg_scale": lambda v: quantities.number(v, 0, 100),
+    "stg_layers": _layers,
+    "stg_mode": _stg_mode,
     "flow_shift": lambda v: quantities.number(v, 0.01, 100),
     "sampler": _sampler,
     "seed": lambda v: quantities.whole(v, *SEED_RANGE),
@@ -228,6 +244,8 @@ class Recipe:
         width, height: pixels of the file.
         num_frames, duration: frames, or seconds, of the file; not both.
         fps: the file's rate as an exact text, `24` or `24000/1001` (see `rate`).
+        guidance_rescale: 0 to 1, how far guidance keeps to the spread of what the prompt alone gives.
+        stg_scale, stg_layers, stg_mode: of spatio-temporal guidance (`models.cards.Guidance`).
         temporal_upsample, spatial_upsample: factor of a stage of the cascade; 1 leaves it out.
         bitrate: bits a second; crf: the codec's quality number; target_size: bytes. At most one of the three.
         max_vram: GiB.
@@ -254,6 +272,10 @@ class Recipe:
     fps: str | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_rescale: float | None = None
+    stg_scale: float | None = None
+    stg_layers: tuple[int, ...] | None = None
+    stg_mode: str | None = None
     flow_shift: float | None = None
     sampler: str | None = None
     seed: int | None = None

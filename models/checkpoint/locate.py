@@ -223,7 +223,7 @@ def _ways(inspection: Inspection, missing: Sequence[str]) -> str:
 
 def _notes(inspection: Inspection) -> tuple[str, ...]:
     """What was taken for granted of a model at a path."""
-    if not inspection.others:
+    if not inspection.release or not inspection.others:
         return inspection.notes
     others = " or ".join(inspection.others)
     return (f"taken for {inspection.release}, {inspection.known}; it may also be {others}", *inspection.notes)
@@ -291,7 +291,9 @@ def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part])
         values_per_pixel=max(1, 6 * last // autoencoder.patch_size**2),
     )
     card = card.without(kind for kind, part in _UPSAMPLERS.items() if part not in parts)
+    card = card.of_depth(transformer.num_layers)
     steps = inspection.header.get("allowed_inference_steps")
-    if isinstance(steps, list) and steps and not inspection.card:
-        card = card.with_base(sigmas=tuple(float(step) for step in steps), guidance_scale=1.0)
+    if isinstance(steps, list) and steps and not inspection.card and card.base.sigmas is None:
+        sigmas = tuple(float(step) for step in steps)
+        card = card.with_base(sigmas=sigmas, guidance_scale=1.0, guidance_rescale=0.0, stg_scale=0.0)
     return card

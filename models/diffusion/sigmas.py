@@ -224,6 +224,19 @@ def from_betas(
     return explicit([_interpolate(table, time) for time in times])
 
 
+def picked(values: Sequence[float], steps: int | None = None) -> list[float]:
+    """`steps` values of a fixed list, evenly, the first always among them, closed with 0.0; None: all of them.
+
+    Raises:
+        ModelError: more steps than there are values.
+    """
+    listed = explicit(values)[:-1]
+    steps = len(listed) if steps is None else steps
+    if steps > len(listed):
+        raise ModelError(f"{steps} steps are too many for a fixed list of {len(listed)} sigmas")
+    return explicit([listed[index * len(listed) // steps] for index in range(steps)])
+
+
 def tail(sigmas: Sequence[float], strength: float) -> list[float]:
     """The last `int(steps * strength)` steps of a schedule: those of a clip that is noised part of the way.
 

@@ -105,7 +105,7 @@ def clips(
                 seeds,
                 latents,
                 schedules.explicit(spatial.refine),
-                guidance_scale=spatial.refine_guidance,
+                guidance_scale=spatial.guidance_scale,
                 fps=2 * fps,
                 given=_given(networks.autoencoder, scenes, large, longer),
             )

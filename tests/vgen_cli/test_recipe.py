@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.diffusion.names import SAMPLER_NAMES
+from models.diffusion.names import SAMPLER_NAMES, STG_MODES
 from vgen_cli.errors import UsageError
 from vgen_cli.media.spec import VIDEO_CODECS
 from vgen_cli.pins import Pin, pin
@@ -27,6 +27,10 @@ VALUES = {
     "fps": st.fractions(1, 240, max_denominator=1001),
     "steps": st.integers(1, 1000),
     "guidance_scale": st.floats(0, 100),
+    "guidance_rescale": st.floats(0, 1),
+    "stg_scale": st.floats(0, 100),
+    "stg_layers": st.lists(st.integers(0, 999), min_size=1, max_size=4).map(lambda each: ",".join(map(str, each))),
+    "stg_mode": st.sampled_from(STG_MODES),
     "flow_shift": st.floats(0.01, 100),
     "sampler": st.sampled_from(SAMPLER_NAMES),
     "seed": st.integers(*SEED_RANGE),
@@ -117,6 +121,7 @@ def test_exact_values():
     assert recipe.prompt == "a"
     assert recipe.rate == Fraction(30000, 1001)
     assert (recipe.bitrate, recipe.duration, recipe.sampler) == (8_000_000, 2.5, "dpmpp_2m")
+    assert Recipe.create(command="t2v", prompt="a", stg_layers="35, 11,11").stg_layers == (11, 35)
     assert Recipe.create(command="t2v", prompt="a").rate is None
 
 
@@ -133,6 +138,8 @@ def test_prompts_that_are_refused(prompt):
         *(("num_frames", bad) for bad in ("0", "-1", "nan", "9999999", "ten")),
         *(("steps", bad) for bad in ("0", "-1", "nan", "100000", "1.5")),
         *(("guidance_scale", bad) for bad in ("-1", "nan", "inf", "1e9", "x")),
+        *(("guidance_rescale", bad) for bad in ("-1", "1.1", "x")),
+        *(("stg_layers", bad) for bad in ("", "1,,2", "-1", "1.5", "a,b", "9999")),
         *(("flow_shift", bad) for bad in ("0", "-1", "nan", "inf")),
         *(("seed", bad) for bad in ("-1", "nan", "1.5", str(2**64), "x")),
         *(("crf", bad) for bad in ("-1", "64", "nan", "x")),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
 from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, add_noise, denoiser, held
-from models.diffusion.guidance import classifier_free
+from models.diffusion.guidance import guided, phased
 from models.diffusion.latents import adain, tone_map
 from models.diffusion.samplers import SAMPLERS
 from models.layers.tiling import Tiling
@@ -175,25 +176,40 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
 
 
 def _guided(transformer: torch.nn.Module, plan: StagePlan, context: Context, leading: tuple[float, ...]) -> Denoiser:
-    """The transformer as one denoiser that follows the prompt, away from the negative one where the plan guides."""
-    conditioning = context.conditioning
+    """The transformer as one denoiser that follows the prompt as the plan guides it, span after span."""
+    conditioning, prediction = context.conditioning, Prediction(context.card.prediction)
     assert conditioning is not None, "a stage that samples reads the prompt"
-    conditional = _bound(transformer, conditioning.positive, plan, context, leading)
-    if not plan.guided:
-        return conditional
-    assert conditioning.negative is not None
-    unconditional = _bound(transformer, conditioning.negative, plan, context, leading)
-    return classifier_free(conditional, unconditional, plan.guidance_scale, plan.guidance_rescale)
+    bound = _bound(transformer, conditioning.positive, plan, context, leading)
+    conditional, unconditional = denoiser(bound, prediction), None
+    if plan.guided:
+        assert conditioning.negative is not None
+        unconditional = denoiser(_bound(transformer, conditioning.negative, plan, context, leading), prediction)
+    spans = []
+    for span in plan.guidance:
+        perturbed = None
+        if span.perturbs:
+            perturbed = denoiser(bound.without(span.stg_mode, span.stg_layers), prediction)
+        answer = guided(
+            conditional,
+            unconditional,
+            perturbed,
+            scale=span.scale,
+            stg_scale=span.stg_scale if perturbed else 0.0,
+            rescale=span.rescale,
+            star=span.star,
+        )
+        spans.append((span.until, answer))
+    return phased(spans)
 
 
 def _bound(
     transformer: torch.nn.Module, text: Text, plan: StagePlan, context: Context, leading: tuple[float, ...]
-) -> Denoiser:
-    """The transformer as a denoiser of this stage's shape for one prompt, pictures leading at frames of the clip."""
+) -> Any:
+    """The transformer at this stage's shape for one prompt, pictures leading at frames of the clip."""
     card, maps = context.card, None
     if card.coordinate_maps:
         maps = coordinate_maps(plan.cells, leading, time=card.compression.time).to(context.machine.device)
-    network = transformer.bind(  # type: ignore[operator]
+    return transformer.bind(  # type: ignore[operator]
         text.context,
         text.mask,
         plan.cells,
@@ -203,7 +219,6 @@ def _bound(
         maps=maps,
         leading=leading,
     )
-    return denoiser(network, Prediction(card.prediction))
 
 
 def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str) -> LatentState:

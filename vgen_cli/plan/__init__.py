@@ -17,7 +17,7 @@ from ..quantities import human_rate
 from ..recipe import Recipe, near
 from ..sources import Sources
 from .doors import route
-from .extent import frames_in, sides_of
+from .extent import Sides, frames_in, sides_of
 from .records import Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
 from .route import Route
 from .stages import given, with_memory
@@ -46,7 +46,7 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
     stages = with_memory(way.stages, recipe, card)
     output, notes = _output(recipe, way, sources, container)
     if recipe.draft:
-        output, notes = _draft(output, stages[0], sides_of(recipe, card).factor)
+        output, notes = _draft(output, stages[0], sides_of(recipe, card))
     memory = estimate.whole(
         card,
         [(stage.kind, stage.memory_bytes) for stage in stages],
@@ -110,11 +110,12 @@ def _holds(pix_fmt: str, way: Route) -> bool:
     return way.width % across == 0 and way.height % down == 0
 
 
-def _draft(output: OutputPlan, base: StagePlan, factor: int) -> tuple[OutputPlan, tuple[str, ...]]:
+def _draft(output: OutputPlan, base: StagePlan, sides: Sides) -> tuple[OutputPlan, tuple[str, ...]]:
     """The base stage's own clip as the file, at its own rate, cropped as the whole cascade would be; and a note."""
     assert base.kind == BASE, "a draft begins with the base stage"
     frames = min(base.pixels.frames, frames_in(output.num_frames / output.fps, base.fps))
-    across, down = (round_up(-(-side // factor), 2) for side in (output.width, output.height))
+    across = round_up(-(-output.width * sides.base_width // sides.made_width), 2)
+    down = round_up(-(-output.height * sides.base_height // sides.made_height), 2)
     draft = replace(output, width=across, height=down, num_frames=frames, fps=base.fps, resample=False)
     note = (
         f"a draft: the base stage alone, {across}x{down} at {human_rate(base.fps)} fps; the whole cascade makes "

@@ -19,13 +19,23 @@ from ..recipe import Recipe
 
 @dataclass(frozen=True)
 class Sides:
-    """Pixels each way: of the file, of the base stage, and the factor between base and made clip."""
+    """Pixels each way: of the file, of the base stage, the factor of the upsampling, and of the made clip.
+
+    The made clip has the base's sides times the factor, or is resized to the file's, rounded up.
+    """
 
     width: int
     height: int
     base_width: int
     base_height: int
     factor: int
+    made_width: int
+    made_height: int
+
+    @property
+    def resized(self) -> bool:
+        """Whether the decoder's frames are resized to the made clip."""
+        return (self.made_width, self.made_height) != (self.base_width * self.factor, self.base_height * self.factor)
 
 
 @dataclass(frozen=True)
@@ -58,14 +68,21 @@ def sides_of(recipe: Recipe, card: ModelCard) -> Sides:
     """
     stage = card.stage(SPATIAL)
     factor = _factor("--spatial-upsample", recipe.spatial_upsample, stage, card)
-    default = stage.default_factor if stage else 1
-    width = recipe.width or card.width // default * factor
-    height = recipe.height or card.height // default * factor
+    usual = stage.default_factor if stage and stage.downscale is None else 1
+    times = factor if stage and stage.downscale is None else 1
+    width = recipe.width or card.width // usual * times
+    height = recipe.height or card.height // usual * times
     low, high = SIDE_RANGE
     if not (low <= width <= high and low <= height <= high):
         raise UsageError(f"{width}x{height} is out of range; give sides from {low} to {high} pixels")
-    across, down = (round_up(-(-side // factor), card.size_multiple) for side in (width, height))
-    return Sides(width, height, across, down, factor)
+    step = card.size_multiple
+    if stage and stage.downscale is not None and factor > 1:
+        made = round_up(width, step), round_up(height, step)
+        # As the official runner has it: the share is cut off to whole pixels, then to a legal side.
+        across, down = (max(step, int(side * stage.downscale) // step * step) for side in made)
+        return Sides(width, height, across, down, factor, *made)
+    across, down = (round_up(-(-side // factor), step) for side in (width, height))
+    return Sides(width, height, across, down, factor, across * factor, down * factor)
 
 
 def timing_of(recipe: Recipe, card: ModelCard) -> Timing:
@@ -146,7 +163,7 @@ def base_pixels(sides: Sides, timing: Timing) -> PixelShape:
 
 def made_pixels(sides: Sides, timing: Timing) -> PixelShape:
     """The clip that the whole cascade makes."""
-    return PixelShape(timing.made, sides.base_height * sides.factor, sides.base_width * sides.factor)
+    return PixelShape(timing.made, sides.made_height, sides.made_width)
 
 
 def frames_in(seconds: float | Fraction, fps: Fraction) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from models.cards import Guidance
 from models.shapes import LatentShape, PixelShape
 
 from ..media.spec import EncodeSpec
@@ -22,11 +23,13 @@ class StagePlan:
     Attributes:
         kind: `base`, `temporal-upsample`, `spatial-upsample`, `refine` or `decode`; on frames `flow` or `resample`.
         pixels, latent: the clip (of one window, where there are several) and its latents after the stage; no
-            latents where it works on frames.
+            latents where it works on frames. Where a decode's latents make another size, its frames are resized.
         fps: frames a second after the stage; what the base stage and a refine pass are told.
         factor: what the stage multiplies the rate or the sides by.
         sigmas: of its sampler, the last one 0; empty where nothing is sampled.
-        adain, tone_map: see `models.catalog.Stage`.
+        guidance: of its sampler, in spans from high noise to low.
+        adain, tone_map: see `models.cards.Stage`; the tone map of a decode is done on normalised latents, that of an
+            upsample on raw ones.
         memory_bytes: expected while it runs.
     """
 
@@ -36,8 +39,7 @@ class StagePlan:
     fps: Fraction
     factor: int = 1
     sigmas: tuple[float, ...] = ()
-    guidance_scale: float = 1.0
-    guidance_rescale: float = 0.0
+    guidance: tuple[Guidance, ...] = (Guidance(),)
     sampler: str = ""
     adain: float = 0.0
     tone_map: float = 0.0
@@ -55,9 +57,24 @@ class StagePlan:
         return max(0, len(self.sigmas) - 1)
 
     @property
+    def guidance_scale(self) -> float:
+        """The largest scale of classifier-free guidance."""
+        return max(span.scale for span in self.guidance)
+
+    @property
+    def guidance_rescale(self) -> float:
+        """The largest rescale of guidance."""
+        return max(span.rescale for span in self.guidance)
+
+    @property
     def guided(self) -> bool:
         """Whether its sampler asks about the negative prompt too."""
-        return self.guidance_scale != 1 and self.steps > 0
+        return any(span.scale != 1 for span in self.guidance) and self.steps > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; rates are `num/den`."""
+        largest = {"guidance_scale": self.guidance_scale, "guidance_rescale": self.guidance_rescale}
+        return {**plain(asdict(self)), **largest}
 
 
 @dataclass(frozen=True)
@@ -211,19 +228,20 @@ class Plan:
             "recipe": self.recipe.to_dict(),
             "model": self.card_name,
             "prompt": self.prompt,
-            "stages": [_plain(asdict(stage)) for stage in self.stages],
+            "stages": [stage.to_dict() for stage in self.stages],
             "windows": asdict(self.windows),
             "pins": [asdict(pin) for pin in self.pins],
-            "footage": _plain(asdict(self.footage)) if self.footage else None,
-            "output": _plain(asdict(self.output)),
+            "footage": plain(asdict(self.footage)) if self.footage else None,
+            "output": plain(asdict(self.output)),
             "notes": list(self.notes),
             "memory_bytes": self.memory_bytes,
         }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """JSON values of a record's fields."""
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -62,9 +62,11 @@ def from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
             f"{float(timing.num_frames / timing.fps):.4g} s asked for; vgen extend continues a clip"
         )
     windows, timing = _in_windows(recipe, card, timing)
-    stages = part_way(cascade(recipe, card, sides, timing), given(recipe.strength, STRENGTH))
+    stages = part_way(cascade(recipe, card, sides, timing), given(recipe.strength, STRENGTH), card)
     first = stages[0]
-    per_window = {first.fps: first.pixels, timing.made_fps: made_pixels(sides, timing)}[first.fps]
+    per_window = first.pixels
+    if sides.resized:  # read in the shape of the file, then brought to the stage's
+        per_window = replace(made_pixels(sides, timing), frames=first.pixels.frames)
     step = timing.made_fps / first.fps
     footage = Footage(
         recipe.video or "",
@@ -187,12 +189,13 @@ def between_pictures(recipe: Recipe, card: ModelCard, sources: Sources) -> Route
 
 def cascade(recipe: Recipe, card: ModelCard, sides: Sides, timing: Timing) -> list[StagePlan]:
     """Base, upsampling, decode; of a draft, base and decode alone."""
-    base = base_stage(recipe, card, base_pixels(sides, timing), timing.base_fps)
+    pixels, fps = base_pixels(sides, timing), timing.base_fps
+    more = upsampling(recipe, card, pixels, fps, rate=timing.factor, size=sides.factor)
+    base = base_stage(recipe, card, pixels, fps, alone=not any(stage.steps for stage in more))
     if recipe.draft:
         return [base, decode_stage(card, base.pixels, base.fps)]
-    more = upsampling(recipe, card, base.pixels, base.fps, rate=timing.factor, size=sides.factor)
     last = (more or [base])[-1]
-    return [base, *more, decode_stage(card, last.pixels, last.fps)]
+    return [base, *more, decode_stage(card, last.pixels, last.fps, made_pixels(sides, timing))]
 
 
 def _in_windows(recipe: Recipe, card: ModelCard, timing: Timing) -> tuple[Windows, Timing]:
@@ -215,7 +218,10 @@ def _overlap(card: ModelCard, base_frames: int) -> int:
 def _cascade_notes(card: ModelCard, sides: Sides, timing: Timing, windows: Windows | None = None) -> tuple[str, ...]:
     """What the file does not have from the model as it is."""
     notes = []
-    made = (sides.base_width * sides.factor, sides.base_height * sides.factor)
+    made = sides.made_width, sides.made_height
+    if sides.resized:
+        own = f"{sides.base_width * sides.factor}x{sides.base_height * sides.factor}"
+        notes.append(f"{card.name} makes {own}, resized to {made[0]}x{made[1]}")
     if made != (sides.width, sides.height):
         notes.append(f"{card.name} makes {made[0]}x{made[1]}, cropped at the centre to {sides.width}x{sides.height}")
     if timing.resample:

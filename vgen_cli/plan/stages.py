@@ -10,7 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
+from models.cards import BASE, SPATIAL, TEMPORAL, Guidance, ModelCard, Stage
 from models.diffusion import sigmas as schedules
 from models.shapes import PixelShape
 
@@ -24,31 +24,37 @@ MOST_POSITIONS = 2**24
 """Latent cells of a stage beyond which nothing we know can run it."""
 
 
-def base_stage(recipe: Recipe, card: ModelCard, pixels: PixelShape, fps: Fraction) -> StagePlan:
-    """The base stage at a size and a rate."""
+def base_stage(recipe: Recipe, card: ModelCard, pixels: PixelShape, fps: Fraction, *, alone: bool = False) -> StagePlan:
+    """The base stage at a size and a rate; `alone` where no other pass follows it."""
+    base = card.base.changed(card.base.alone) if alone else card.base
     latent = card.compression.latent(pixels, card.latent_channels)
-    base = card.base
     return StagePlan(
         BASE,
         pixels,
         latent,
         fps,
-        sigmas=_base_sigmas(recipe, card, latent.positions),
-        # The published code guides above 1 alone: 1, and all below, is the prompt by itself.
-        guidance_scale=max(1.0, given(recipe.guidance_scale, base.guidance_scale)),
-        guidance_rescale=base.guidance_rescale,
+        sigmas=_base_sigmas(recipe, card, base, latent.positions),
+        guidance=guidance_of(recipe, card, base.guidance),
         sampler=recipe.sampler or base.sampler,
     )
 
 
 def upsampling(
-    recipe: Recipe, card: ModelCard, pixels: PixelShape, fps: Fraction, *, rate: int = 1, size: int = 1
+    recipe: Recipe,
+    card: ModelCard,
+    pixels: PixelShape,
+    fps: Fraction,
+    *,
+    rate: int = 1,
+    size: int = 1,
+    entering: bool = False,
 ) -> list[StagePlan]:
     """The upsampling stages as often as their factors say, each with its refine pass.
 
     Args:
         pixels, fps: of the clip that enters the first of them.
         rate, size: what the frames a second and the sides are multiplied by in all.
+        entering: whether that clip comes from outside instead of from the base stage.
     """
     stages = []
     for stage in card.stages:
@@ -59,21 +65,43 @@ def upsampling(
             else:
                 pixels = replace(pixels, width=pixels.width * stage.factor, height=pixels.height * stage.factor)
             latent = card.compression.latent(pixels, card.latent_channels)
-            stages.append(StagePlan(stage.kind, pixels, latent, fps, stage.factor, adain=stage.adain))
-            if stage.refine:
-                levels = tuple(schedules.explicit(stage.refine))
-                sampler = recipe.sampler or stage.sampler
-                stages.append(StagePlan("refine", pixels, latent, fps, 1, levels, stage.refine_guidance, 0.0, sampler))
+            tone_map = stage.tone_map if stage.tone_map_raw else 0.0
+            stages.append(
+                StagePlan(stage.kind, pixels, latent, fps, stage.factor, adain=stage.adain, tone_map=tone_map)
+            )
+            if stage.refine and (stage.passes_entering or not entering):
+                stages.append(_refine(recipe, card, stage, stages[-1]))
     return stages
 
 
-def decode_stage(card: ModelCard, pixels: PixelShape, fps: Fraction) -> StagePlan:
-    """The last stage of a cascade."""
+def _refine(recipe: Recipe, card: ModelCard, stage: Stage, upsample: StagePlan) -> StagePlan:
+    """The pass after an upsample."""
+    positions = {"positions": upsample.cells.positions} if stage.schedule == "shifted_terminal" else {}
+    return replace(
+        upsample,
+        kind="refine",
+        factor=1,
+        sigmas=stage.levels(**positions),
+        guidance=guidance_of(recipe, card, stage.guidance, own=False),
+        sampler=recipe.sampler or stage.sampler,
+        adain=0.0,
+        tone_map=0.0,
+    )
+
+
+def decode_stage(card: ModelCard, pixels: PixelShape, fps: Fraction, shown: PixelShape | None = None) -> StagePlan:
+    """The last stage of a cascade.
+
+    Args:
+        pixels: of the latents.
+        shown: what its frames are resized to; None leaves them as they are.
+    """
     latent = card.compression.latent(pixels, card.latent_channels)
-    return StagePlan("decode", pixels, latent, fps, tone_map=max(stage.tone_map for stage in card.stages))
+    tone_map = max(0.0 if stage.tone_map_raw else stage.tone_map for stage in card.stages)
+    return StagePlan("decode", shown or pixels, latent, fps, tone_map=tone_map)
 
 
-def part_way(stages: Sequence[StagePlan], strength: float) -> list[StagePlan]:
+def part_way(stages: Sequence[StagePlan], strength: float, card: ModelCard) -> list[StagePlan]:
     """What is left of a cascade for a clip that is noised part of the way down the base's schedule.
 
     The clip enters at the last refine pass where so little noise is asked that this pass begins with more, since
@@ -82,12 +110,50 @@ def part_way(stages: Sequence[StagePlan], strength: float) -> list[StagePlan]:
     base, *rest, decode = stages
     levels = tuple(schedules.tail(base.sigmas, strength))
     if len(levels) < 2:
-        return [decode]
+        return [replace(decode, latent=card.compression.latent(decode.pixels, card.latent_channels))]
     refine = next((stage for stage in reversed(rest) if stage.kind == "refine"), None)
     if refine is not None and levels[0] <= refine.sigmas[0]:
-        scale, rescale = base.guidance_scale, base.guidance_rescale
-        return [replace(refine, sigmas=levels, guidance_scale=scale, guidance_rescale=rescale), decode]
+        return [replace(refine, sigmas=levels, guidance=base.guidance), decode]
     return [replace(base, sigmas=levels), *rest, decode]
+
+
+def guidance_of(
+    recipe: Recipe, card: ModelCard, spans: tuple[Guidance, ...], *, own: bool = True
+) -> tuple[Guidance, ...]:
+    """A stage's guidance with what the recipe asks for in place of the card's, in every span.
+
+    Args:
+        own: of the base stage, which the recipe speaks of; a refine pass follows it only where it perturbs already.
+
+    Raises:
+        UsageError: layers that the model does not have, or none to perturb.
+    """
+    if recipe.stg_layers and card.layers and max(recipe.stg_layers) >= card.layers:
+        raise UsageError(
+            f"--stg-layers {max(recipe.stg_layers)} is not possible; {card.name} has layers 0 to {card.layers - 1}"
+        )
+    listed = recipe.stg_layers or next((span.stg_layers for span in spans if span.stg_layers), ())
+    if own and recipe.stg_scale and not listed:
+        raise UsageError(f"--stg-scale needs --stg-layers: {card.name} has none of its own")
+    return tuple(dict.fromkeys(_asked(recipe, span, listed, own or span.perturbs, own) for span in spans))
+
+
+def _asked(recipe: Recipe, span: Guidance, listed: tuple[int, ...], follows: bool, own: bool) -> Guidance:
+    values: dict[str, Any] = {}
+    if own and recipe.guidance_scale is not None:
+        # The published code guides above 1 alone: 1, and all below, is the prompt by itself.
+        values["scale"] = max(1.0, recipe.guidance_scale)
+    if follows and recipe.stg_scale is not None:
+        values |= {"stg_scale": recipe.stg_scale, "stg_layers": span.stg_layers or listed}
+        if not recipe.stg_scale and span.stg_scale:
+            values["rescale"] = 0.0  # it belongs to what is left out
+    if follows and recipe.stg_layers is not None:
+        values["stg_layers"] = recipe.stg_layers
+    if follows and recipe.stg_mode is not None:
+        values["stg_mode"] = recipe.stg_mode
+    if follows and recipe.guidance_rescale is not None:
+        values["rescale"] = recipe.guidance_rescale
+    return replace(span, **values)
 
 
 def with_memory(stages: Sequence[StagePlan], recipe: Recipe, card: ModelCard) -> tuple[StagePlan, ...]:
@@ -99,7 +165,8 @@ def with_memory(stages: Sequence[StagePlan], recipe: Recipe, card: ModelCard) ->
     size = estimate.bytes_each(card, recipe.dtype)
     weighed = []
     for stage in stages:
-        memory = estimate.stage(stage.kind, card, stage.pixels, stage.latent, guided=stage.guided, size=size)
+        pixels = stage.pixels if stage.latent is None else card.compression.pixels(stage.latent)
+        memory = estimate.stage(stage.kind, card, pixels, stage.latent, guided=stage.guided, size=size)
         if stage.latent is not None and stage.latent.positions > MOST_POSITIONS:
             raise UsageError(
                 f"{stage.pixels} is too large for {card.name}: its {stage.kind} stage would need about "
@@ -117,31 +184,23 @@ def _times(wanted: int, factor: int) -> int:
     return times
 
 
-def _base_sigmas(recipe: Recipe, card: ModelCard, positions: int) -> tuple[float, ...]:
-    base = card.base
-    name, args = base.schedule, dict(base.schedule_args)
+def _base_sigmas(recipe: Recipe, card: ModelCard, base: Stage, positions: int) -> tuple[float, ...]:
     if base.sigmas is not None:
         if recipe.flow_shift is not None:
             raise UsageError(f"--flow-shift does not apply: {card.name} has a fixed list of sigmas")
-        return tuple(schedules.explicit(_picked(base.sigmas, recipe.steps, card.name)))
-    steps = recipe.steps or (card.draft_steps if recipe.draft else base.steps)
+        if recipe.steps is not None and recipe.steps > len(base.levels()) - 1:
+            listed = len(base.levels()) - 1
+            raise UsageError(f"--steps {recipe.steps} is too many: {card.name} has a fixed list of {listed} sigmas")
+        return base.levels(recipe.steps)
+    args: dict[str, Any] = {}
     if recipe.flow_shift is not None:
-        if name not in ("linear", "shifted", "shifted_terminal"):
-            raise UsageError(f"--flow-shift does not apply: the {name} schedule of {card.name} has no shift")
-        name, args["shift"] = "shifted" if name == "linear" else name, recipe.flow_shift
-    if name == "shifted_terminal":
+        if base.schedule not in ("linear", "shifted", "shifted_terminal"):
+            raise UsageError(f"--flow-shift does not apply: the {base.schedule} schedule of {card.name} has no shift")
+        base = replace(base, schedule="shifted") if base.schedule == "linear" else base
+        args["shift"] = recipe.flow_shift
+    if base.schedule == "shifted_terminal":
         args["positions"] = positions
-    return tuple(schedules.build(name, steps or 1, **args))
-
-
-def _picked(listed: tuple[float, ...], steps: int | None, name: str) -> list[float]:
-    """`steps` values of a fixed list, evenly, the first always among them."""
-    values = [value for value in listed if value > 0]
-    if steps is None or steps == len(values):
-        return values
-    if steps > len(values):
-        raise UsageError(f"--steps {steps} is too many: {name} has a fixed list of {len(values)} sigmas")
-    return [values[index * len(values) // steps] for index in range(steps)]
+    return base.levels(recipe.steps or (card.draft_steps if recipe.draft else None), **args)
 
 
 def given(asked: Any, default: Any) -> Any:

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from models.catalog import find
+from models.catalog import Guidance, find
 from models.diffusion.denoiser import LatentState
 from models.diffusion.latents import tone_map
 from models.shapes import LatentShape, PixelShape
@@ -137,7 +137,7 @@ def test_steps_are_told_by_the_stage():
 def test_the_negative_prompt_costs_nothing_without_guidance(scale, calls, bound):
     transformer = Transformer()
     ready = context(transformer=transformer)
-    step = plan(guidance_scale=scale, guidance_rescale=0.7)
+    step = plan(guidance=(Guidance(scale=scale, rescale=0.7),))
     stages.base(stages.start(step, ready), step, ready)
     assert (transformer.calls, len(transformer.bound)) == (calls, bound)
 

@@ -251,7 +251,7 @@ def test_a_fixed_list_of_sigmas_is_kept_or_thinned_but_never_stretched():
 
 
 def test_presets_come_from_the_card():
-    card = replace(LTX, presets={"fast": {"sigmas": [1.0, 0.5], "guidance_scale": 1.0}})
+    card = replace(LTX, presets={"fast": {"base": {"sigmas": [1.0, 0.5], "guidance_scale": 1.0}}})
     base = plan(card, preset="fast").stages[0]
     assert (base.sigmas, base.guidance_scale) == ((1.0, 0.5, 0.0), 1.0)
     with pytest.raises(UnknownNameError, match="its presets: fast"):
