@@ -21,7 +21,7 @@ from ..recipe import Recipe
 class Sides:
     """Pixels each way: of the file, of the base stage, the factor of the upsampling, and of the made clip.
 
-    The made clip has the base's sides times the factor, or is resized to the file's, rounded up.
+    The made clip has the base's sides times the factor, or is resized to the file's.
     """
 
     width: int
@@ -77,10 +77,9 @@ def sides_of(recipe: Recipe, card: ModelCard) -> Sides:
         raise UsageError(f"{width}x{height} is out of range; give sides from {low} to {high} pixels")
     step = card.size_multiple
     if stage and stage.downscale is not None and factor > 1:
-        made = round_up(width, step), round_up(height, step)
         # As the official runner has it: the share is cut off to whole pixels, then to a legal side.
-        across, down = (max(step, int(side * stage.downscale) // step * step) for side in made)
-        return Sides(width, height, across, down, factor, *made)
+        across, down = (max(step, int(side * stage.downscale) // step * step) for side in (width, height))
+        return Sides(width, height, across, down, factor, width, height)
     across, down = (round_up(-(-side // factor), step) for side in (width, height))
     return Sides(width, height, across, down, factor, across * factor, down * factor)
 

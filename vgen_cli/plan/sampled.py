@@ -65,7 +65,7 @@ def from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     stages = part_way(cascade(recipe, card, sides, timing), given(recipe.strength, STRENGTH), card)
     first = stages[0]
     per_window = first.pixels
-    if sides.resized:  # read in the shape of the file, then brought to the stage's
+    if sides.resized and first.steps:  # read in the shape of the file, then brought to the stage's
         per_window = replace(made_pixels(sides, timing), frames=first.pixels.frames)
     step = timing.made_fps / first.fps
     footage = Footage(

@@ -110,7 +110,7 @@ def part_way(stages: Sequence[StagePlan], strength: float, card: ModelCard) -> l
     base, *rest, decode = stages
     levels = tuple(schedules.tail(base.sigmas, strength))
     if len(levels) < 2:
-        return [replace(decode, latent=card.compression.latent(decode.pixels, card.latent_channels))]
+        return [decode_stage(card, card.compression.legal(decode.pixels), decode.fps)]
     refine = next((stage for stage in reversed(rest) if stage.kind == "refine"), None)
     if refine is not None and levels[0] <= refine.sigmas[0]:
         return [replace(refine, sigmas=levels, guidance=base.guidance), decode]
