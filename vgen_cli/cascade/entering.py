@@ -9,20 +9,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..media.fit import fitted
+from ..media.picture import is_picture, read_picture
 from ..media.reader import frames as read_frames
 from ..plan import Footage, Plan
 from ..plan.extent import nearest
 from ..plan.records import FLOW
 from ..quantities import rgb
 from ..recipe import Recipe
+from .enlarge import enlarged
+from .flow import interpolated
 from .frames import Frames, padded, windows
 
 
 def on_frames(plan: Plan) -> Iterator[Frames]:
     """The made clip of a plan whose stages all work on frames."""
-    from .enlarge import enlarged  # LAZY
-    from .flow import interpolated  # LAZY
-
     footage = _footage(plan)
     pieces = read(footage, plan.recipe)
     for stage in plan.stages:
@@ -35,14 +36,20 @@ def on_frames(plan: Plan) -> Iterator[Frames]:
 
 def read(footage: Footage, recipe: Recipe, start: int = 0, count: int | None = None) -> Iterator[Frames]:
     """The frames of a clip as the plan wants them: its size and rate, upright, from frame `start` on."""
-    from ..media.fit import fitted  # LAZY
-    from ..media.picture import is_picture, read_picture  # LAZY
-
     size, fit, background = (footage.width, footage.height), recipe.fit or "cover", rgb(recipe.background or "#000000")
     if is_picture(footage.path):
         return iter([fitted(read_picture(footage.path, background)[None], *size, fit, background)])
     fps = footage.fps if footage.retimed else None
-    return read_frames(footage.path, start=start, count=count, size=size, fps=fps, fit=fit, background=background)
+    return read_frames(
+        footage.path,
+        start=start,
+        count=count,
+        size=size,
+        fps=fps,
+        fit=fit,
+        background=background,
+        facts=footage.facts,
+    )
 
 
 def in_windows(plan: Plan) -> Iterator[Frames]:
@@ -73,11 +80,6 @@ def tail(plan: Plan) -> Frames | None:
 
 def pictures(plan: Plan, number: int) -> list[tuple[Frames, int, float]]:
     """Pictures pinned to a window, at the made clip's size: `((1, H, W, 3), frame of the window, strength)`."""
-    if not plan.pins:  # LAZY
-        return []
-    from ..media.fit import fitted  # LAZY
-    from ..media.picture import read_picture  # LAZY
-
     recipe, output, made = plan.recipe, plan.output, plan.stages[-1].pixels
     background, start = rgb(recipe.background or "#000000"), plan.windows.start(number)
     found = []

@@ -26,6 +26,7 @@ from ..version import __version__
 from . import entering, frames, stages
 from .clock import Clock
 from .conditioning import Guide, Guides, encode_prompts
+from .enlarge import enlarged
 from .frames import Frames, Tail
 from .session import Session, open_session
 
@@ -108,8 +109,6 @@ def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None)
     if (last.pixels.height, last.pixels.width) != (height, width):
         clip = frames.cropped(clip, height, width)
     if wanted.resize:
-        from .enlarge import enlarged  # LAZY
-
         clip = enlarged(clip, wanted.height, wanted.width)
     if wanted.resample:
         clip = frames.at_rate(clip, plan.made_fps, wanted.fps)

@@ -36,9 +36,18 @@ def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     if method == "flow":
         pixels = PixelShape(frames, facts.height, facts.width)
         stage = StagePlan(FLOW, pixels, None, fps)
-        footage = replace(as_it_is(recipe, facts), retimed=facts.variable_rate)
         sides = facts.width, facts.height
-        return Route([stage], Windows(frames), *sides, frames, fps, fps, footage=footage, notes=(why,), aspect=aspect)
+        return Route(
+            [stage],
+            Windows(frames),
+            *sides,
+            frames,
+            fps,
+            fps,
+            footage=as_it_is(recipe, facts),
+            notes=(why,),
+            aspect=aspect,
+        )
     upsampler = card.stage(TEMPORAL)
     factor = rate_factor(upsampler, facts.fps, fps)
     if factor == 1 or facts.fps * factor < fps:

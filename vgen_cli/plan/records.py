@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from models.cards import Guidance
 from models.shapes import LatentShape, PixelShape
 
+from ..media.facts import ClipFacts
 from ..media.spec import EncodeSpec
 from ..recipe import Recipe
 
@@ -100,6 +101,7 @@ class Footage:
         num_frames: of the whole clip at `fps`.
         prelude: frames shown before the made clip takes over (`tail`).
         blend: frames after those over which it does.
+        facts: of the file, for its reader; not told in `Plan.to_dict`.
     """
 
     path: str
@@ -113,6 +115,7 @@ class Footage:
     retimed: bool = False
     prelude: int = 0
     blend: int = 0
+    facts: ClipFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +234,7 @@ class Plan:
             "stages": [stage.to_dict() for stage in self.stages],
             "windows": asdict(self.windows),
             "pins": [asdict(pin) for pin in self.pins],
-            "footage": plain(asdict(self.footage)) if self.footage else None,
+            "footage": plain(asdict(replace(self.footage, facts=None))) if self.footage else None,
             "output": plain(asdict(self.output)),
             "notes": list(self.notes),
             "memory_bytes": self.memory_bytes,

@@ -52,10 +52,17 @@ def seconds_of(facts: ClipFacts) -> Fraction:
 
 
 def as_it_is(recipe: Recipe, facts: ClipFacts) -> Footage:
-    """A clip as it is."""
-    pixels = PixelShape(facts.num_frames, facts.height, facts.width)
+    """A clip as it is; a variable rate is made a constant one."""
     return Footage(
-        recipe.video or recipe.image or "", "frames", facts.fps, facts.width, facts.height, pixels, facts.num_frames
+        recipe.video or recipe.image or "",
+        "frames",
+        facts.fps,
+        facts.width,
+        facts.height,
+        PixelShape(facts.num_frames, facts.height, facts.width),
+        facts.num_frames,
+        retimed=facts.variable_rate,
+        facts=facts,
     )
 
 

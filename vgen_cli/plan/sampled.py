@@ -78,6 +78,7 @@ def from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         frames_in(seconds_of(facts), first.fps),
         overlap=math.ceil(windows.overlap / step),
         retimed=first.fps != facts.fps or facts.variable_rate,
+        facts=facts,
     )
     return Route(
         stages,
@@ -131,6 +132,7 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         retimed=fps != facts.fps or facts.variable_rate,
         prelude=there - blend,
         blend=blend,
+        facts=facts,
     )
     windows = Windows(timing.made, count, overlap, hold=True)
     notes = (
