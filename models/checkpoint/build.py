@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, KeyMismatchError
 from ..layers.linear import WideningLinear
 from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
-from .mapping import kept
+from .mapping import changer, kept
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
         part: from `locate` or `inspect`; not a tokenizer.
         device: where it will run; on `meta` everything is checked and nothing is read.
         dtype: of all its floating weights; None keeps the stored types (8-bit floats become bfloat16). Only linear
-            weights of the layers stay 8-bit floats where they are stored so; they are widened when they run.
+            weights of the layers stay 8-bit floats where they are stored so; they are widened when they run, or
+            when something is added to them.
 
     Raises:
         KeyMismatchError: missing, unexpected or misshapen tensors, or tensors of a type that holds no weights.
@@ -54,7 +55,7 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
     """
     module = build(part)
     slots, names = _slots(part, module)
-    narrow = _narrow(part, module)
+    narrow, change = _narrow(part, module), changer(part.changes)
     for name in narrow:
         owner = name.rpartition(".")[0]
         plain = module.get_submodule(owner)
@@ -62,7 +63,8 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
         module.set_submodule(owner, WideningLinear(plain))
 
     def keep(name: str, stored: Tensor) -> Tensor:
-        value = stored.to(device, stored.dtype if name in narrow else _target(part, name, stored, dtype))
+        target = stored.dtype if name in narrow else _target(part, name, stored, dtype)
+        value = change(name, stored.to(device)).to(target) if name in part.changes else stored.to(device, target)
         return nn.Parameter(value, False) if isinstance(slots[name], nn.Parameter) else value
 
     loaded = kept(part.tensors, keep)
@@ -171,6 +173,7 @@ def _narrow(part: Part, module: nn.Module) -> set[str]:
         and name.startswith(LAYERS)
         and KEPT_FLOAT32 not in f"{name}."
         and part.tensors[f"{name}.weight"].dtype in NARROW_TYPES
+        and f"{name}.weight" not in part.changes
     }
 
 

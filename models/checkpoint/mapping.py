@@ -10,15 +10,19 @@ import mmap
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
 from .header import read_header
+from .parts import Change
 from .shards import StoredTensor, table
+
+Key = TypeVar("Key")
 
 TYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
@@ -30,30 +34,50 @@ TYPES: Mapping[str, torch.dtype] = {
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 
 
-def kept(tensors: Mapping[str, StoredTensor], keep: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-    """What `keep` makes of every tensor, under the same names; the tensors pass one by one.
+def kept(tensors: Mapping[Key, StoredTensor], keep: Callable[[Key, Tensor], Tensor]) -> dict[Key, Tensor]:
+    """What `keep` makes of every tensor, under the same keys; the tensors pass one by one.
 
     Args:
-        tensors: name → where it lies.
-        keep: from a name and a view of the file to the view itself or a copy; after a copy the view's pages are given
+        tensors: key → where it lies.
+        keep: from a key and a view of the file to the view itself or a copy; after a copy the view's pages are given
             back to the system. Writing to a view changes memory and never the file.
 
     Raises:
         CheckpointError: a file cannot be read, or has changed since it was looked at.
     """
-    by_file: dict[Path, list[str]] = defaultdict(list)
-    for name, stored in tensors.items():
-        by_file[stored.file].append(name)
-    made: dict[str, Tensor] = {}
-    for path, names in by_file.items():
+    by_file: dict[Path, list[Key]] = defaultdict(list)
+    for key, stored in tensors.items():
+        by_file[stored.file].append(key)
+    made: dict[Key, Tensor] = {}
+    for path, keys in by_file.items():
         file = _File(path)
-        for name in names:
-            view = file.view(tensors[name])
+        for key in keys:
+            view = file.view(tensors[key])
             aligned = view.data_ptr() % view.itemsize == 0
-            made[name] = keep(name, view if aligned else view.clone())
-            if made[name].untyped_storage().data_ptr() != view.untyped_storage().data_ptr():
-                file.let_go(tensors[name])
+            made[key] = keep(key, view if aligned else view.clone())
+            if made[key].untyped_storage().data_ptr() != view.untyped_storage().data_ptr():
+                file.let_go(tensors[key])
     return made
+
+
+def changer(changes: Mapping[str, Sequence[Change]]) -> Callable[[str, Tensor], Tensor]:
+    """A function `(name, weight) → weight` that adds to a weight all its changes, in float32, where the weight is.
+
+    Raises:
+        CheckpointError: as `kept`.
+    """
+    stored = [each for several in changes.values() for change in several for each in change.tensors]
+    views = kept({each: each for each in stored}, lambda _, view: view)
+
+    def changed(name: str, weight: Tensor) -> Tensor:
+        total = weight.to(torch.float32, copy=True)
+        for change in changes[name]:
+            down, up = (views[each].to(weight.device, torch.float32) for each in (change.down, change.up))
+            own = 1.0 if change.alpha is None else views[change.alpha].item() / len(down)
+            total.addmm_(up, down, alpha=change.scale * own)
+        return total
+
+    return changed
 
 
 class _File:

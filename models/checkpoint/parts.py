@@ -45,6 +45,21 @@ _UNUSED = "logit_scale"
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a LoRA adds to a weight `(out, in)`: scale x up `(out, r)` x down `(r, in)`, and x alpha / r where given."""
+
+    down: StoredTensor
+    up: StoredTensor
+    alpha: StoredTensor | None = None
+    scale: float = 1.0
+
+    @property
+    def tensors(self) -> tuple[StoredTensor, ...]:
+        """All of them."""
+        return (self.down, self.up) if self.alpha is None else (self.down, self.up, self.alpha)
+
+
+@dataclass(frozen=True)
 class Part:
     """One part of a model, found but not loaded.
 
@@ -57,6 +72,7 @@ class Part:
         config: the network's frozen configuration; None for a tokenizer.
         tensors: our tensor name → where it lies.
         version: of an autoencoder its generation, of an upsampler what its name says; empty for others.
+        changes: weight → what is added to it when it is loaded.
     """
 
     name: str
@@ -67,6 +83,7 @@ class Part:
     config: Any
     tensors: Mapping[str, StoredTensor]
     version: str = ""
+    changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
