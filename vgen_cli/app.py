@@ -54,7 +54,8 @@ DOORS = (
     Door("replay", "replay", "Make a clip again from the recipe it carries.", MAKE),
     Door("plan", "plan", "What a recipe would do: stages, sizes, frames, memory. Makes nothing.", LOOK),
     Door("info", "info", "Facts of a video, and the recipe it carries.", LOOK),
-    Door("models", "models", "Named models, and what an unknown file or folder of weights is.", LOOK),
+    Door("models", "models", "Named models: what is here, fetching, removing; and what unknown weights are.", LOOK),
+    Door("bench", "bench", "Time the stages of a model on this machine.", LOOK),
     Door("doctor", "doctor", "Versions, devices, memory, ffmpeg, and a tiny end-to-end self-test.", LOOK),
 )
 EXAMPLES = (

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from models import catalog, hub_cache
 from models.catalog import ModelCard, ModelFile
-from models.checkpoint.inspect import FOLDERS
+from models.checkpoint.parts import FOLDERS
 from models.checkpoint.shards import STEMS, read_json
 
 from ..errors import UsageError

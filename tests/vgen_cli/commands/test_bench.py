@@ -1,0 +1,149 @@
+"""`vgen bench`: every stage is timed, counted and told; never how long it took."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from models import catalog
+
+QUICK = (
+    "--size",
+    "32x32",
+    "--num-frames",
+    "5",
+    "--steps",
+    "1",
+    "--runs",
+    "2",
+    "--warmup",
+    "0",
+    "-q",
+    "--device",
+    "cpu",
+)
+STAGES = ["encode prompt", "base", "temporal-upsample", "spatial-upsample", "refine", "decode"]
+
+
+def test_every_stage_is_told(shell):
+    done = shell("bench", *QUICK, "--json")
+    assert (done.code, done.err) == (0, "")
+    report = json.loads(done.out)
+    assert [stage["stage"] for stage in report["stages"]] == STAGES
+    assert (report["model"], report["weights"], report["runs"], report["warmup"]) == ("nano", "real", 2, 0)
+    assert {"device", "dtype", "vgen", "torch", "python", "system"} <= set(report["machine"])
+    for stage in report["stages"]:
+        assert 0 < stage["seconds_min"] <= stage["seconds"] <= stage["seconds_max"]
+        assert len(stage["seconds_all"]) == 2
+        assert stage["flops"] == sum(stage["flops_by_layer"].values()) > 0
+        assert stage["fraction_of_peak"] == pytest.approx(
+            stage["flops"] / stage["seconds"] / report["matmul_flops_per_second"]
+        )
+    base, decode = report["stages"][1], report["stages"][-1]
+    assert base["steps_per_second"] == pytest.approx(1 / base["seconds"])
+    assert decode["frames_per_second"] == pytest.approx(decode["frames"] / decode["seconds"])
+    assert report["seconds"] == pytest.approx(sum(stage["seconds"] for stage in report["stages"]))
+
+
+def test_a_table_for_a_person_and_stages_left_out(shell):
+    done = shell("bench", *QUICK, "--random", "--temporal-upsample", "1", "--spatial-upsample", "1")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0].startswith("nano, random weights, on cpu")
+    assert [line.split("  ")[0] for line in lines[5:8]] == ["encode prompt", "base", "decode"]
+    assert lines[-1].startswith("all stages: ")
+
+
+def test_guidance_is_counted(shell):
+    work = {}
+    for scale in ("1", "4"):
+        report = json.loads(shell("bench", *QUICK, "--runs", "1", "-g", scale, "--json").out)
+        work[scale] = report["stages"][1]["flops"]
+    assert work["4"] == 2 * work["1"]
+
+
+def test_diffusers_computes_the_same_beside_us(shell):
+    pytest.importorskip("diffusers")
+    report = json.loads(shell("bench", *QUICK, "--random", "--compare", "diffusers", "--json").out)
+    assert [each["part"] for each in report["compare"]] == ["transformer", "autoencoder"]
+    for each in report["compare"]:
+        assert each["max_abs_difference"] < 1e-4
+        assert each["ratio"] == pytest.approx(each["theirs_seconds"] / each["ours_seconds"])
+        assert len(each["ours_seconds_all"]) == len(each["theirs_seconds_all"]) == 2
+    told = shell("bench", *QUICK, "--compare", "diffusers")
+    assert "diffusers / vgen" in told.out
+
+
+def test_a_published_name_needs_no_file(shell, monkeypatch):
+    """At its real shape it is too large for a test: the shape is made small, the rest is as it is."""
+    from models.ltx import published
+    from models.ltx.config import AutoencoderConfig, TransformerConfig, UpsamplerConfig
+
+    late = published.NETWORKS["autoencoder"][1_246_913_522]
+    late = AutoencoderConfig(**{
+        **{key: value for key, value in late.to_dict().items() if key != "_class_name"}, "latent_channels": 8,
+        "block_out_channels": (8, 8, 8, 16, 16), "layers_per_block": (1, 1, 1, 1, 1),
+        "decoder_block_out_channels": (8, 16, 32), "decoder_layers_per_block": (1, 1, 1, 1),
+    })  # fmt: skip
+    small = {
+        "transformer": TransformerConfig(8, 8, 1, 1, 2, 12, 24, 21),
+        "autoencoder": late,
+        "spatial_upsampler": UpsamplerConfig(8, 32, 1),
+        "temporal_upsampler": UpsamplerConfig(8, 32, 1, spatial_upsample=False, temporal_upsample=True),
+    }
+    card = catalog.find("ltxv-2b-0.9.8-distilled-fp8")
+    monkeypatch.setattr(published, "NETWORKS", {
+        name: {card.part_parameters[name]: config} for name, config in small.items()
+    })  # fmt: skip
+    monkeypatch.setattr(
+        catalog, "find", lambda name, find=catalog.find: replace(find(name), latent_channels=8, layers=21)
+    )
+    asked = ("-m", card.name, "--size", "128x128", "--num-frames", "9", "--runs", "1", "--warmup", "0", "-q", "--json")
+    done = shell("bench", *asked, "--compare", "diffusers", "--temporal-upsample", "2")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert (report["model"], report["weights"]) == (card.name, "random")
+    assert {"base", "spatial-upsample", "temporal-upsample", "decode"} <= {each["stage"] for each in report["stages"]}
+    compared = {each["part"]: each["max_abs_difference"] for each in report["compare"]}
+    assert set(compared) == {"transformer", "temporal_upsampler", "spatial_upsampler", "autoencoder"}
+    assert max(compared.values()) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--runs", "0"), "--runs: "),
+        (("--warmup", "x"), "--warmup: "),
+        (("--compare", "wheels"), "choose from diffusers"),
+        (("--size", "32"), "--size"),
+        (("-m", "nowhere"), "there is no model 'nowhere'"),
+        (("--steps", "0"), "--steps"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(shell, arguments, words):
+    done = shell("bench", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+
+
+def test_diffusers_is_asked_for_only_where_it_is_wanted(shell, monkeypatch):
+    def without(name, *package, load=importlib.import_module):
+        if name == "diffusers":
+            raise ModuleNotFoundError(name=name)
+        return load(name, *package)
+
+    monkeypatch.setattr(importlib, "import_module", without)
+    done = shell("bench", *QUICK, "--compare", "diffusers")
+    assert done.code == 2
+    assert "pip install diffusers" in done.err
+
+
+def test_a_family_of_unknown_shape_is_refused(shell, monkeypatch):
+    card = replace(catalog.find("ltxv-2b-0.9.5"), part_parameters={"transformer": 7})
+    monkeypatch.setattr(catalog, "find", lambda name: card)
+    done = shell("bench", "-m", card.name)
+    assert done.code == 2
+    assert "the shape of the transformer of" in done.err
