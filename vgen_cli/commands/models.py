@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -90,7 +90,9 @@ def _presence(card: ModelCard) -> str:
         return "embedded"
     if found["here"]:
         return human_bytes(found["bytes_on_disk"])
-    return f"{human_bytes(found['bytes_on_disk'])}, not whole" if found["bytes_on_disk"] else "-"
+    known = sum(file.size for file in card.files)
+    whole = f" of {human_bytes(known)}" if known else ", not whole"
+    return human_bytes(found["bytes_on_disk"]) + whole if found["bytes_on_disk"] else "-"
 
 
 def show(name: Name, json: Json = None, debug: Debug = None) -> None:
@@ -168,6 +170,22 @@ def pull(
                 say_json({"path": place, **_facts(file), "bytes": place and place.stat().st_size, "fetched": missing})
             else:
                 say(str(place))
+        if way := _model_option(name, card, files):
+            listener(Note(f"use it with -m {way}"))
+
+
+def _model_option(name: str, card: ModelCard | None, files: Sequence[ModelFile]) -> str:
+    """What `--model` takes for what was fetched; empty where that is not a whole model."""
+    from models import hub_cache
+
+    from ..downloads import choice
+
+    if card is not None:
+        return name if choice.is_here(card) else ""
+    place = hub_cache.find(files[0])
+    if place is None or files[0].path == choice.INDEX:
+        return str(place.parent) if place else ""
+    return str(place) if len(files) == 1 and place.suffix == ".safetensors" else ""
 
 
 @contextlib.contextmanager

@@ -39,8 +39,8 @@ def needed(name: str, parts: Sequence[str] = ()) -> tuple[ModelFile, ...]:
     else:
         repo, path = _split(name)
         files = (ModelFile(repo, path),) if path else _of_repository(repo, _listed(repo))
-    chosen = {part.replace("-", "_") for part in parts}
     have = list(dict.fromkeys(file.part for file in files if file.part))
+    chosen = {_part(part, have) for part in parts}
     if strange := chosen - set(have):
         raise UsageError(f"{name} has no part {min(strange)!r}; its parts: {', '.join(have) or 'none'}")
     return tuple(file for file in files if not chosen or file.part in chosen)
@@ -71,6 +71,13 @@ def sharers(files: Iterable[ModelFile], name: str) -> dict[ModelFile, str]:
 def is_here(card: ModelCard) -> bool:
     """Whether nothing of a model would have to be fetched."""
     return card.embedded or (bool(card.files) and all(map(hub_cache.find, card.files)))
+
+
+def _part(said: str, have: Sequence[str]) -> str:
+    """A part as the files call it: under its other names, and by the file that holds it beside another."""
+    part = said.replace("-", "_")
+    part = "autoencoder" if part == "vae" else part
+    return "model" if part in ("transformer", "autoencoder") and part not in have and "model" in have else part
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -25,8 +25,6 @@ from ..events import BytesDone, Listener, StageFinished, StageStarted
 from ..quantities import human_bytes
 from . import cache
 
-MARGIN = 64_000_000
-"""Bytes that stay free on the disk."""
 CHUNK = 1 << 16
 """Bytes of which fewer are lost where a connection breaks off."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -91,7 +89,7 @@ def check_room(remotes: Sequence[Remote]) -> None:
     place = hub_cache.root()
     there = next(each for each in (place, *place.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free
-    if coming and coming + MARGIN > free:
+    if coming > free:
         raise VgenError(
             f"{human_bytes(coming)} are to come into {place}, where {human_bytes(free)} are free; free some space, or "
             "choose another place with HF_HOME"
@@ -112,7 +110,7 @@ def fetch(remote: Remote, listener: Listener) -> Path:
 
     file, blob = remote.file, cache.blob(remote.file.repo, remote.etag)
     lock = cache.lock_file(file.repo, remote.etag)
-    with explained(file):
+    with explained(file, ": what has come is kept"):
         for folder in (blob.parent, lock.parent):
             folder.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
@@ -205,17 +203,17 @@ def _endpoint() -> str:
 
 
 @contextmanager
-def explained(file: ModelFile) -> Iterator[None]:
-    """The faults of the library, of the connection and of the disk as ours."""
+def explained(file: ModelFile, kept: str = "") -> Iterator[None]:
+    """The faults of the library, of the connection and of the disk as ours; `kept` ends what can be tried again."""
     try:
         yield
     except VgenError:
         raise
     except Exception as fault:
-        raise _sentence(fault, file) from fault
+        raise _sentence(fault, file, kept) from fault
 
 
-def _sentence(fault: Exception, file: ModelFile) -> Exception:
+def _sentence(fault: Exception, file: ModelFile, kept: str) -> Exception:
     """The fault that a person is told; the given one where it is none of the hub's."""
     from huggingface_hub import errors
 
@@ -239,14 +237,13 @@ def _sentence(fault: Exception, file: ModelFile) -> Exception:
     if status == 404 or isinstance(fault, errors.RemoteEntryNotFoundError):
         return UsageError(f"{file.repo} has no file {file.path} at {hub}; newer versions of vgen may know a new name")
     if status:
-        return VgenError(f"{hub} answers {status} for {file}; try again later: what has come is kept")
+        return VgenError(f"{hub} answers {status} for {file}; try again later{kept}")
     if isinstance(fault, OSError) and fault.errno in _FULL:
-        return VgenError(f"the disk of {hub_cache.root()} is full; free some space: what has come is kept")
+        return VgenError(f"the disk of {hub_cache.root()} is full; free some space{kept}")
     if isinstance(fault, errors.LocalEntryNotFoundError) or _is_transport(fault):
         first = (str(fault).strip().splitlines() or [type(fault).__name__])[0].rstrip(".")
         return VgenError(
-            f"{hub} cannot be reached for {file} ({first}); check the connection and run the same command again: what "
-            "has come is kept"
+            f"{hub} cannot be reached for {file} ({first}); check the connection and run the same command again{kept}"
         )
     if isinstance(fault, OSError) and fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
         return UsageError(f"{hub_cache.root()} cannot be written ({fault.strerror}); choose another place with HF_HOME")

@@ -10,21 +10,7 @@ import pytest
 
 from models import catalog
 
-QUICK = (
-    "--size",
-    "32x32",
-    "--num-frames",
-    "5",
-    "--steps",
-    "1",
-    "--runs",
-    "2",
-    "--warmup",
-    "0",
-    "-q",
-    "--device",
-    "cpu",
-)
+QUICK = (*"--size 32x32 --num-frames 5 --steps 1 --runs 2 --warmup 0 -q --device cpu".split(),)
 STAGES = ["encode prompt", "base", "temporal-upsample", "spatial-upsample", "refine", "decode"]
 
 

@@ -18,9 +18,9 @@ from models import catalog, hub_cache
 from models.catalog import ModelFile
 from vgen_cli.downloads import cache
 
-TEXT = ModelFile("texts/t5", "text_encoder/model.safetensors", "text_encoder")
+TEXT = ModelFile("texts/t5", "text_encoder/model.safetensors", "text_encoder", 3000)
 TINY = ModelFile("maker/videos", "tiny.safetensors", "transformer")
-HUGE = ModelFile("maker/videos", "huge.safetensors", "transformer")
+HUGE = ModelFile("maker/videos", "huge.safetensors", "model", 5000)
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def test_pull_fetches_what_the_card_needs_and_says_where(stocked, shell):
         f"fetching 5.0 kB into {hub_cache.root()}",
     ]
     assert not any("README" in path or "huge" in path for _, path, _ in stocked.asked)
+    assert done.err.splitlines()[-1] == "use it with -m tiny"
     again = shell("models", "pull", "tiny", "--json")
     lines = [json.loads(line) for line in again.out.splitlines()]
     assert [(line["file"], line["bytes"], line["fetched"]) for line in lines] == [
@@ -66,6 +67,9 @@ def test_pull_of_a_free_model_tells_no_licence(stocked, shell):
 def test_pull_takes_parts(stocked, shell):
     assert len(shell("models", "pull", "tiny", "--part", "text-encoder").out.splitlines()) == 1
     assert hub_cache.find(TINY) is None
+    inside = shell("models", "pull", "huge", "--part", "vae")  # which lies in a file with others
+    assert inside.out == f"{hub_cache.find(HUGE)}\n"
+    assert "use it" not in shell("models", "pull", "tiny", "--part", "transformer", "-q").err
     refused = shell("models", "pull", "tiny", "--part", "wheel")
     assert (refused.code, refused.out) == (2, "")
     assert "its parts: transformer, text_encoder" in refused.err
@@ -151,7 +155,7 @@ def test_a_stopped_pull_is_said_and_goes_on(stocked, shell, monkeypatch):
     assert done.code == 130
     assert "the same command goes on" in done.err
     assert (cache.size((TINY,)), cache.size((TEXT,)), hub_cache.find(TINY)) == (700, 0, None)
-    assert "700 B, not whole" in shell("models", "list").out
+    assert "700 B of 3.0 kB" in shell("models", "list").out
     assert "fetching" not in shell("models", "remove", "tiny").err
     assert not hub_cache.home(TINY.repo).exists()
     shell("models", "pull", "tiny")
@@ -165,7 +169,7 @@ def test_list_tells_what_is_on_disk(stocked, shell):
     rows = {line.split()[0]: line for line in shell("models", "list").out.splitlines()}
     assert rows["nano"].endswith("embedded")
     assert rows["tiny"].endswith("  5.0 kB")
-    assert rows["huge"].endswith("  3.0 kB, not whole")
+    assert rows["huge"].endswith("  3.0 kB of 8.0 kB")
     lines = [json.loads(line) for line in shell("models", "list", "--json").out.splitlines()]
     assert [(line["here"], line["bytes_on_disk"]) for line in lines] == [(True, 0), (True, 5000), (False, 3000)]
 
@@ -193,7 +197,8 @@ def test_what_is_embedded_cannot_be_removed(stocked, shell):
 
 
 def test_a_repository_by_its_id(stocked, shell):
-    assert shell("models", "pull", "texts/t5/text_encoder/model.safetensors").code == 0
+    done = shell("models", "pull", "texts/t5/text_encoder/model.safetensors")
+    assert done.err.splitlines()[-1] == f"use it with -m {done.out.strip()}"
     refused = shell("models", "pull", "maker/videos")
     assert refused.code == 2
     assert "holds 2 models; name one of its files, such as: vgen models pull maker/videos/" in refused.err

@@ -148,10 +148,10 @@ def test_no_network_and_offline_are_told_apart(stocked, monkeypatch):
 def test_room_is_looked_for_before_anything_comes(stocked, monkeypatch):
     found = [remote.look_up(WEIGHTS), remote.look_up(SMALL)]
     usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=remote.MARGIN + 102_407))
-    with pytest.raises(VgenError, match=r"102\.4 kB are to come.*64\.1 MB are free.*HF_HOME"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=102_407))
+    with pytest.raises(VgenError, match=r"102\.4 kB are to come.*102\.4 kB are free.*HF_HOME"):
         remote.check_room(found)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=remote.MARGIN + 102_408))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=102_408))
     remote.check_room([*found, *found])
 
 
