@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 from dataclasses import replace
@@ -10,8 +11,18 @@ import pytest
 
 from models import catalog
 
-QUICK = (*"--size 32x32 --num-frames 5 --steps 1 --runs 2 --warmup 0 -q --device cpu".split(),)
+QUICK = (
+    "--size", "32x32", "--num-frames", "5", "--steps", "1", "--runs", "2", "--warmup", "0", "-q", "--device", "cpu",
+)  # fmt: skip
 STAGES = ["encode prompt", "base", "temporal-upsample", "spatial-upsample", "refine", "decode"]
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """The matrix product is multiplied a few times only."""
+    from vgen_cli.bench import measure
+
+    monkeypatch.setattr(measure, "matmul_peak", functools.partial(measure.matmul_peak, seconds=0.0))
 
 
 def test_every_stage_is_told(shell):
