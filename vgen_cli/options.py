@@ -114,6 +114,11 @@ Model = Annotated[
 TextEncoder = Annotated[Text, _model("--text-encoder", "The text encoder from another place.", "PATH")]
 Preset = Annotated[Text, _model("--preset", "A named set of the model's values: see vgen models show NAME.", "NAME")]
 Vae = Annotated[Text, _model("--vae", "The autoencoder from another place.", "PATH")]
+TemporalUpsampler = Annotated[Text, _model("--temporal-upsampler", "The one that makes more frames.", "PATH")]
+SpatialUpsampler = Annotated[Text, _model("--spatial-upsampler", "The one that makes more pixels.", "PATH")]
+Lora = Annotated[
+    Texts, _model("--lora", "Change the model by a LoRA, so strongly; repeat it for several.", "PATH[:SCALE]")
+]
 Compat = Annotated[
     Text,
     _model(
@@ -295,6 +300,9 @@ class ModelOptions:
     model: Model = None
     text_encoder: TextEncoder = None
     vae: Vae = None
+    temporal_upsampler: TemporalUpsampler = None
+    spatial_upsampler: SpatialUpsampler = None
+    lora: Lora = None
     preset: Preset = None
     compat: Compat = None
 

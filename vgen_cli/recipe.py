@@ -18,6 +18,7 @@ from typing import Any
 
 from . import quantities
 from .errors import UsageError
+from .loras import lora
 from .pins import Pin, pin
 from .quantities import quoted
 
@@ -153,6 +154,10 @@ def _pins(value: object) -> tuple[str, ...]:
     return tuple(str(pin(each)) for each in _several(value))
 
 
+def _loras(value: object) -> tuple[str, ...]:
+    return tuple(str(lora(each)) for each in _several(value))
+
+
 def _paths(value: object) -> tuple[str, ...]:
     return tuple(_path(each) for each in _several(value))
 
@@ -210,6 +215,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "compat": partial(choice, names=COMPATS),
     "text_encoder": _filled,
     "vae": _filled,
+    "temporal_upsampler": _filled,
+    "spatial_upsampler": _filled,
+    "lora": _loras,
     "preset": _filled,
     "image": _path,
     "last_image": _path,
@@ -249,6 +257,8 @@ class Recipe:
         temporal_upsample, spatial_upsample: factor of a stage of the cascade; 1 leaves it out.
         bitrate: bits a second; crf: the codec's quality number; target_size: bytes. At most one of the three.
         max_vram: GiB.
+        text_encoder, vae, temporal_upsampler, spatial_upsampler: paths of parts from another place than the model.
+        lora: files that change the model, as `lora` reads them.
         vae_tiling: None lets the program choose.
         image, last_image: paths of pictures that the clip begins and ends with.
         image_at: further pictures at frames of the file, as `pin` reads them.
@@ -297,6 +307,9 @@ class Recipe:
     compat: str | None = None
     text_encoder: str | None = None
     vae: str | None = None
+    temporal_upsampler: str | None = None
+    spatial_upsampler: str | None = None
+    lora: tuple[str, ...] | None = None
     preset: str | None = None
     image: str | None = None
     last_image: str | None = None

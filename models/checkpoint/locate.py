@@ -14,11 +14,17 @@ from .. import catalog, hub_cache
 from ..catalog import SPATIAL, TEMPORAL, ModelCard, ModelFile
 from ..errors import CheckpointError, UnknownNameError
 from .inspect import NEEDED, Inspection, inspect, recognised
-from .parts import Part, file_contents, folder_part, tokenizer_folder
+from .lora import with_loras
+from .parts import Part, file_contents, folder_part, room_of, tokenizer_folder
 
 _UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
 _LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
-_OPTIONS = {"text_encoder": "--text-encoder PATH", "autoencoder": "--vae PATH"}
+_OPTIONS = {
+    "text_encoder": "--text-encoder PATH",
+    "autoencoder": "--vae PATH",
+    "temporal_upsampler": "--temporal-upsampler PATH",
+    "spatial_upsampler": "--spatial-upsampler PATH",
+}
 
 TOKENIZERS = tuple(
     ModelFile(repo, path, "tokenizer")
@@ -50,9 +56,20 @@ class Located:
     parts: Mapping[str, Part]
     notes: tuple[str, ...] = ()
 
+    def overflows(self, dtype: str) -> bool:
+        """Whether the autoencoder is known to leave the range of a number type, such as `float16`."""
+        part = self.parts.get("autoencoder")
+        return part is not None and room_of(part.family, "versions").overflows(dtype, part.config.compression)
+
 
 def locate(
-    name_or_path: str | Path, *, text_encoder: str | Path | None = None, vae: str | Path | None = None
+    name_or_path: str | Path,
+    *,
+    text_encoder: str | Path | None = None,
+    vae: str | Path | None = None,
+    temporal_upsampler: str | Path | None = None,
+    spatial_upsampler: str | Path | None = None,
+    loras: Sequence[tuple[str | Path, float]] = (),
 ) -> Located:
     """Find a model by its name in the catalogue, or the folder or file at a path.
 
@@ -60,11 +77,12 @@ def locate(
         name_or_path: a name of the catalogue, a model's folder, or a safetensors file with at least the transformer.
         text_encoder: a folder or file with another text encoder; its tokenizer beside it, in the model, or in the
             hub's cache.
-        vae: a folder or file with another autoencoder.
+        vae, temporal_upsampler, spatial_upsampler: a folder or file with another autoencoder, or upsampler.
+        loras: path and scale of what changes the transformer (`models.checkpoint.lora`).
 
     Raises:
         UnknownNameError: neither a known name nor a path.
-        CheckpointError: the path is no model, lacks a part, or its parts do not fit each other.
+        CheckpointError: the path is no model, lacks a part, or its parts or LoRAs do not fit.
         UnsupportedConfigError: it is a model that this code does not implement.
     """
     name = str(name_or_path)
@@ -78,11 +96,12 @@ def locate(
         card = catalog.find(name)
         inspection = inspect(_home(card)) if card.embedded else _fetched(card)
     parts = dict(inspection.parts)
-    if vae is not None:
-        parts["autoencoder"] = _part_at("autoencoder", Path(vae))
+    others = {"autoencoder": vae, "temporal_upsampler": temporal_upsampler, "spatial_upsampler": spatial_upsampler}
+    parts |= {which: _part_at(which, Path(path)) for which, path in others.items() if path is not None}
     if text_encoder is not None:
         parts.update(_text_at(Path(text_encoder), parts.get("tokenizer")))
     _check_whole(name, inspection, parts)
+    parts["transformer"] = with_loras(parts["transformer"], [(Path(path), scale) for path, scale in loras])
     inspection = inspection if inspection.generation else recognised(inspection, parts)
     card = card or _card_of(inspection)
     for part in parts.values():

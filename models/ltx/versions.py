@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..shapes import Compression
+
 DEV, DISTILLED = "dev", "distilled"
 
 
@@ -48,6 +50,9 @@ RELEASES = (
     Release("13b", "0.9.7", DISTILLED),
 )
 """All of them; where nothing tells, the first one that fits is taken."""
+
+PUBLISHED = Compression(time=8, space=32)
+"""Of every published autoencoder."""
 
 WIDTHS = {2048: "2b", 4096: "13b"}
 """Width of the transformer → size."""
@@ -115,6 +120,14 @@ def recognise(
             told.append(source)
     known = f"by its {' and '.join(dict.fromkeys(told))}" if told else "a guess"
     return Recognised(left[0], known, tuple(left[1:]))
+
+
+def overflows(dtype: str, compression: Compression) -> bool:
+    """Whether an autoencoder of this compression is one of those published, and leaves the range of a number type.
+
+    Source: reports of scrambled tiles and of black clips in float16, Lightricks/LTX-Video#126 among them.
+    """
+    return dtype == "float16" and compression == PUBLISHED
 
 
 def named_number(name: str) -> str:

@@ -52,6 +52,9 @@ VALUES = {
     "compat": st.just("diffusers"),
     "text_encoder": WORDS,
     "vae": WORDS,
+    "temporal_upsampler": WORDS,
+    "spatial_upsampler": WORDS,
+    "lora": st.lists(WORDS.map(lambda path: f"{path}:0.5"), min_size=1, max_size=3),
     "preset": WORDS,
 }
 PATHS = st.from_regex(r"[a-z:/. ]{0,8}[a-z]\.png", fullmatch=True)

@@ -5,13 +5,13 @@ Each model is located once, and rows that differ in prompt and seed alone are pl
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..media.encode import encoder_of
 from ..media.spec import EncodeSpec, check_encoding
 from ..recipe import Recipe
+from ..weights import finder, named
 from .jobs import Job
 
 if TYPE_CHECKING:
@@ -25,15 +25,14 @@ Home = tuple[object, ...]
 
 def home(recipe: Recipe) -> Home:
     """Which weights a recipe wants, where and how."""
-    weights = (recipe.model, recipe.text_encoder, recipe.vae)
-    return (*weights, recipe.device, recipe.dtype, recipe.offload, recipe.max_vram, recipe.compile)
+    return (*named(recipe), recipe.device, recipe.offload, recipe.max_vram, recipe.compile)
 
 
 class Planner:
     """The plans of a batch."""
 
     def __init__(self) -> None:
-        self._located = functools.cache(_locate)
+        self._located = finder()
         self._checked: dict[tuple[Recipe, str], Plan] = {}
         self._largest: dict[Home, Plan] = {}
 
@@ -47,7 +46,7 @@ class Planner:
         from ..sources import look
 
         recipe = job.recipe
-        found = self._located(recipe.model, recipe.text_encoder, recipe.vae)
+        found = self._located(recipe)
         return make_plan(recipe, found.card, job.place.container, look(recipe)), found
 
     def check(self, job: Job) -> Plan:
@@ -83,9 +82,3 @@ class Planner:
             specs.setdefault(spec.codec, spec)
         for spec in specs.values():
             encoder_of(spec)
-
-
-def _locate(model: str, text_encoder: str | None, vae: str | None) -> Located:
-    from models.checkpoint import locate
-
-    return locate(model, text_encoder=text_encoder, vae=vae)

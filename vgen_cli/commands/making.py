@@ -5,7 +5,6 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from ..options import OutputOptions, ShellOptions
 from ..progress import reporting
 from ..recipe import Recipe
 from ..seeds import draw_seed
+from ..weights import finder
 from .asking import MakingOptions, recipes
 from .machine import check_device, check_folder
 from .naming import destinations
@@ -131,17 +131,15 @@ def prepare(wanted: Sequence[Recipe], places: Sequence[Destination]) -> list[Job
     Raises:
         UsageError, ModelError: what is wrong with the first recipe that cannot be made.
     """
-    from models.checkpoint import locate
-
     from ..plan import make_plan
     from ..sources import look
 
-    located = functools.cache(lambda model, text, vae: locate(model, text_encoder=text, vae=vae))
+    located = finder()
     looked: dict[tuple[str, tuple[str, ...]], Sources] = {}
     jobs = []
     for recipe, place in zip(wanted, places, strict=True):
         check_device(recipe.device)
-        found = located(recipe.model, recipe.text_encoder, recipe.vae)
+        found = located(recipe)
         entering = recipe.command, recipe.files
         if entering not in looked:
             looked[entering] = look(recipe)

@@ -24,6 +24,7 @@ from ..options import EncodingOptions, OutputOptions, ShellOptions, Switch, Text
 from ..progress import reporting
 from ..recipe import Recipe
 from ..version import __version__
+from ..weights import located
 from .machine import check_device, check_folder
 from .making import carry_out, line, make_all, prepare, seeded
 from .recording import Recording, changes, read_recording, recipe_of
@@ -166,11 +167,9 @@ def _machine_fault(recipe: Recipe, *, dry_run: bool) -> str:
     try:
         check_device(recipe.device)
         if not dry_run and (recipe.device, recipe.dtype) != ("auto", "auto"):
-            from models.checkpoint import locate
-
             from ..cascade.device import choose
 
-            choose(recipe, locate(recipe.model, text_encoder=recipe.text_encoder, vae=recipe.vae).card)
+            choose(recipe, located(recipe).card)
     except UsageError as fault:
         return str(fault).partition(";")[0].removeprefix("--")
     return ""

@@ -1,0 +1,94 @@
+"""Parts and LoRAs that a recipe names reach the model, and faults in them are found before any work."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models.checkpoint import locate
+from models.checkpoint.build import load
+from tests.models.checkpoint import published
+from vgen_cli.app import main
+from vgen_cli.errors import UsageError
+from vgen_cli.recipe import Recipe
+from vgen_cli.weights import finder, located, named
+
+LAYER = "transformer_blocks.0.attn1.to_q"
+
+
+def recipe(**values):
+    return Recipe.create(command="t2v", prompt="a red circle", **{"model": "nano", **values})
+
+
+@pytest.fixture
+def change(tmp_path):
+    """A LoRA for nano, and what it adds to one weight."""
+    rows, columns = locate("nano").parts["transformer"].tensors[f"{LAYER}.weight"].shape
+    down, up = torch.randn(2, columns), torch.randn(rows, 2)
+    file = tmp_path / "style.safetensors"
+    save_file({f"transformer.{LAYER}.lora_A.weight": down, f"transformer.{LAYER}.lora_B.weight": up}, str(file))
+    return file, up @ down
+
+
+def weight(found):
+    return load(found.parts["transformer"], dtype=torch.float32).get_submodule(LAYER).weight
+
+
+def test_loras_are_added_with_their_scales(change):
+    file, delta = change
+    plain = weight(located(recipe()))
+    changed = weight(located(recipe(lora=[f"{file}:0.5", str(file)])))
+    torch.testing.assert_close(changed, plain + 1.5 * delta, rtol=0, atol=1e-5)
+
+
+def test_each_set_of_weights_is_located_once(change):
+    find = finder()
+    one = recipe(lora=f"{change[0]}:0.5")
+    assert find(one) is find(recipe(lora=f"{change[0]}:0.5", steps=3))
+    assert find(one) is not find(recipe())
+    assert named(recipe()) == named(recipe(seed=1)) != named(one)
+
+
+def test_an_upsampler_from_another_place(change, tmp_path):
+    place = locate("nano").parts["spatial_upsampler"].path
+    assert located(recipe(spatial_upsampler=str(place))).parts["spatial_upsampler"].path == place
+    with pytest.raises(Exception, match=r"holds no temporal upsampler: found spatial_upsampler"):
+        located(recipe(temporal_upsampler=str(place)))
+
+
+def test_faults_of_loras_are_found_at_the_door(change, tmp_path, capsys):
+    file, _ = change
+    assert main(["t2v", "a", "--lora", f"{file}:0.5", "--dry-run"]) == 0
+    save_file({"transformer.no.lora_A.weight": torch.zeros(2, 2)}, str(tmp_path / "other.safetensors"))
+    (tmp_path / "old.pt").write_bytes(b"\x80\x02")
+    for name, words in (("other.safetensors", "no LoRA"), ("none.safetensors", "no file"), ("old.pt", "pickle")):
+        assert main(["t2v", "a", "--lora", str(tmp_path / name), "--dry-run"]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+
+
+@pytest.fixture
+def ltx(tmp_path):
+    """A published model with all its parts in one folder; no weights."""
+    from tokenizers import Tokenizer, models
+
+    folder = tmp_path / "ltx"
+    published.FILES[2].write(folder)
+    published.write(folder / "t5xxl_fp16.safetensors", published.text_encoder(), lambda *_: "F16")
+    words = {word: index for index, word in enumerate(("<pad>", "</s>", "<unk>"))}
+    Tokenizer(models.WordLevel(words, unk_token="<unk>")).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_an_autoencoder_that_overflows_is_refused(ltx, capsys):
+    for dtype, code in (("float16", 2), ("bfloat16", 0)):
+        assert main(["t2v", "a", "--model", str(ltx), "--dtype", dtype, "--dry-run"]) == code
+        assert ("overflows" in capsys.readouterr().err) == (code == 2)
+    assert located(recipe(dtype="float16")).overflows("float16") is False
+    with pytest.raises(UsageError, match=r"--dtype float16: .*use --dtype bfloat16"):
+        located(recipe(model=str(ltx), dtype="float16"))
+
+
+def test_a_lora_for_another_size_is_refused(ltx, change, capsys):
+    assert main(["t2v", "a", "--model", str(ltx), "--lora", str(change[0]), "--dry-run"]) == 2
+    assert "misshapen" in capsys.readouterr().err

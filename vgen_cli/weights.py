@@ -1,0 +1,59 @@
+"""Which weights a recipe names, and where they lie. Opens no more of them than their headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .errors import UsageError
+from .loras import lora
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from models.checkpoint import Located
+
+FIELDS = ("model", "dtype", "text_encoder", "vae", "temporal_upsampler", "spatial_upsampler", "lora")
+"""Fields of a recipe that name weights, and the number type they are to have."""
+
+
+def named(recipe: Recipe) -> tuple[object, ...]:
+    """What clips must have in common to be made with the same weights."""
+    return tuple(getattr(recipe, name) for name in FIELDS)
+
+
+def located(recipe: Recipe) -> Located:
+    """The model of a recipe, with the parts and the changes that it names.
+
+    Raises:
+        ModelError: it is not there, is damaged, or does not fit together.
+        UsageError: a number type in which it is known to fail.
+    """
+    from models.checkpoint import locate
+
+    found = locate(
+        recipe.model,
+        text_encoder=recipe.text_encoder,
+        vae=recipe.vae,
+        temporal_upsampler=recipe.temporal_upsampler,
+        spatial_upsampler=recipe.spatial_upsampler,
+        loras=[lora(each) for each in recipe.lora or ()],
+    )
+    if found.overflows(recipe.dtype):
+        raise UsageError(
+            f"--dtype {recipe.dtype}: the autoencoder of {recipe.model} overflows in it and spoils its frames; "
+            "use --dtype bfloat16 or float32"
+        )
+    return found
+
+
+def finder() -> Callable[[Recipe], Located]:
+    """`located`, each set of weights looked at once."""
+    found: dict[tuple[object, ...], Located] = {}
+
+    def find(recipe: Recipe) -> Located:
+        key = named(recipe)
+        if key not in found:
+            found[key] = located(recipe)
+        return found[key]
+
+    return find
