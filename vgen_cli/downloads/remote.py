@@ -234,7 +234,7 @@ def _sentence(fault: Exception, file: ModelFile, kept: str) -> Exception:
         )
     if status in (401, 403):
         return UsageError(f"{hub} refuses {file} ({status}); check the token in HF_TOKEN, or run `hf auth login`")
-    if status == 404 or isinstance(fault, errors.RemoteEntryNotFoundError):
+    if status == 404:
         return UsageError(f"{file.repo} has no file {file.path} at {hub}; newer versions of vgen may know a new name")
     if status:
         return VgenError(f"{hub} answers {status} for {file}; try again later{kept}")
