@@ -216,7 +216,6 @@ TORCH_FREE = (
     ("t2v", "--help"),
     ("plan", "--help"),
     ("batch", "none.txt"),
-    ("extend", "none.mp4"),
     ("models", "list"),
     ("models", "list", "--json"),
     ("models", "show", "nano"),

@@ -72,7 +72,7 @@ def test_what_enters_says_the_command():
     assert recipe({"prompt": "a", "video": "a.mp4", "command": " Extend "}).command == "extend"
     with pytest.raises(UsageError, match="choose from t2v"):
         recipe({"prompt": "a", "command": "t3v"})
-    with pytest.raises(UsageError, match="prompt is empty"):
+    with pytest.raises(UsageError, match="PROMPT is missing"):
         recipe({"width": 64})
 
 
