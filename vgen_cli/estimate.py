@@ -52,8 +52,7 @@ def stage(
     kind: str, card: ModelCard, pixels: PixelShape, latent: LatentShape | None, *, guided: bool, size: int
 ) -> int:
     """Bytes of a stage with its weights."""
-    weights = _weights(kind, card) * size
-    return weights + alive(kind, card, pixels, latent, guided=guided, size=size)
+    return _weights(PART_OF.get(kind, ""), card, size) + alive(kind, card, pixels, latent, guided=guided, size=size)
 
 
 def whole(card: ModelCard, stages: Sequence[tuple[str, int]], *, offload: str, size: int) -> int:
@@ -64,12 +63,14 @@ def whole(card: ModelCard, stages: Sequence[tuple[str, int]], *, offload: str, s
         offload: `none` keeps all parts, `auto` does so for an embedded model; else parts take turns.
     """
     if offload == "none" or (offload == "auto" and card.embedded):
-        working = max(total - _weights(kind, card) * size for kind, total in stages)
-        return working + (card.parameters * size if any(kind in PART_OF for kind, _ in stages) else 0)
-    read = card.part_parameters.get("text_encoder", 0) if any(kind in PART_OF for kind, _ in stages) else 0
-    return max(read * size, *(total for _, total in stages))
+        working = max(total - _weights(PART_OF.get(kind, ""), card, size) for kind, total in stages)
+        parts = card.part_parameters if any(kind in PART_OF for kind, _ in stages) else ()
+        return working + sum(_weights(part, card, size) for part in parts)
+    read = _weights("text_encoder", card, size) if any(kind in PART_OF for kind, _ in stages) else 0
+    return max(read, *(total for _, total in stages))
 
 
-def _weights(kind: str, card: ModelCard) -> int:
-    """Numbers in the part that runs in a stage, 0 where none does."""
-    return card.part_parameters.get(PART_OF.get(kind, ""), 0)
+def _weights(part: str, card: ModelCard, size: int) -> int:
+    """Bytes of a part's weights, 0 where it is none; those of a transformer that were published in 8 bits stay so."""
+    narrow = part == "transformer" and card.weights_dtype.startswith("float8")
+    return card.part_parameters.get(part, 0) * (1 if narrow else size)

@@ -5,6 +5,7 @@ Knows the catalogue and what `inspect` finds. No torch; loads nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from .lora import with_loras
 from .parts import Part, file_contents, folder_part, room_of, tokenizer_folder
 
 _UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
+_TYPES = {"F32": "float32", "F16": "float16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
 _LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
 _OPTIONS = {
     "text_encoder": "--text-encoder PATH",
@@ -293,6 +295,14 @@ def _check_fit(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:
             raise CheckpointError(f"the parts of {name} do not fit: {first} {one} channels, {second} {other}")
 
 
+def _stored_type(part: Part) -> str:
+    """The type of most of a part's numbers, as they stay in memory where they are 8-bit."""
+    counts: Counter[str] = Counter()
+    for name, tensor in part.tensors.items():
+        counts["BF16" if name in part.changes else tensor.dtype] += tensor.size
+    return _TYPES.get(counts.most_common(1)[0][0], "bfloat16")
+
+
 def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part]) -> ModelCard:
     """The card with the facts that the parts themselves settle."""
     transformer, autoencoder = parts["transformer"].config, parts["autoencoder"].config
@@ -304,6 +314,7 @@ def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part])
         latent_channels=autoencoder.latent_channels,
         size_multiple=max(card.size_multiple, autoencoder.compression.space),
         part_parameters={name: part.parameters for name, part in parts.items() if part.tensors},
+        weights_dtype=_stored_type(parts["transformer"]),
         decode_timestep=card.decode_timestep if conditioned else None,
         decode_noise_scale=card.decode_noise_scale if conditioned else None,
         values_per_position=16 * transformer.dim,

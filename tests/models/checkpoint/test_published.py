@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from models import catalog
 from models.checkpoint import inspect, locate
 from models.checkpoint.build import build, load
 from models.checkpoint.save import _config
@@ -274,3 +275,18 @@ def test_the_files_written_here_have_the_published_counts(part, which):
     statistics = sum("per_channel" in name and "statistics" in name for name in tensors)
     assert len(tensors) - (3 if statistics else 0) == SIZES[part, which][1]
     assert sum(map(math.prod, tensors.values())) - 128 * statistics == SIZES[part, which][0]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_file_has_the_card_of_its_release(tmp_path, tiny, file):
+    model, text = file.write(tmp_path), tmp_path / "t" / "t5xxl_fp16.safetensors"
+    write(text, published.text_encoder(), plain("F16"))
+    tiny.write_tokenizer(text.parent)
+    card = locate(model, text_encoder=text).card
+    listed = catalog.find(f"ltxv-{file.release}")
+    assert (card.title, card.presets, card.causal_time) == (listed.title, listed.presets, listed.causal_time)
+    assert card.base == listed.base
+    narrow = file.name.endswith("fp8.safetensors")
+    assert card.weights_dtype == {"BF16": "bfloat16", "F32": "float32"}[file.dtype] or narrow
+    assert (card.weights_dtype == "float8_e4m3fn") == narrow
+    assert not card.embedded

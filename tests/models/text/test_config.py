@@ -60,3 +60,17 @@ def test_the_one_table_may_be_stored_under_its_other_name():
 def test_shapes_that_tell_nothing():
     with pytest.raises(UnsupportedConfigError, match="lacks tensors"):
         shapes_config({"encoder.block.0.layer.0.SelfAttention.q.weight": (8, 8)})
+
+
+@pytest.mark.parametrize("prefix", ["", "text_encoders.t5xxl.transformer.", "t5."])
+def test_names_behind_a_prefix(prefix):
+    plain = list(network(TINY).state_dict())
+    names = [f"{prefix}{name}" for name in plain]
+    assert encoder_prefix([*names, "vae.x", "other.encoder"]) == prefix
+    found = encoder_names([*names, f"{prefix}decoder.x", *([] if prefix == "" else ["vae.x"])], prefix)
+    assert set(found) == set(plain) - {"encoder.embed_tokens.weight"}
+    assert all(theirs == f"{prefix}{ours}" for ours, theirs in found.items())
+
+
+def test_a_name_that_only_ends_alike_is_no_encoder():
+    assert encoder_prefix(["my_encoder.block.0.layer.0.SelfAttention.q.weight"]) is None

@@ -1,0 +1,100 @@
+"""Named models, and the tokenizer of a lone text encoder, out of the hub's cache."""
+
+import json
+import shutil
+
+import pytest
+
+from models import catalog, hub_cache
+from models.checkpoint import locate
+from models.checkpoint.locate import TOKENIZERS
+from models.errors import CheckpointError
+from tests.models.checkpoint import published
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache; `hub(file)` is where a published file belongs in it."""
+    monkeypatch.setattr(hub_cache, "root", lambda: tmp_path / "hub")
+
+    def place(file):
+        commit = hub_cache.home(file.repo) / "snapshots" / "0123abcd"
+        (commit / file.path).parent.mkdir(parents=True, exist_ok=True)
+        return commit / file.path
+
+    return place
+
+
+def fetch(hub, tiny, card):
+    """Every file of a card, without weights."""
+    size, generation = card.name.split("-")[1], "0.9.5"
+    for file in card.files:
+        place = hub(file)
+        if file.part == "tokenizer":
+            tiny.write_tokenizer(place.parent)
+            if place.name != "tokenizer.json":
+                place.write_bytes(b"{}")
+        elif file.part == "model":
+            tensors = published.prefixed("model.diffusion_model.", published.transformer(size))
+            tensors |= published.prefixed("vae.", published.autoencoder(generation))
+            published.write(place, tensors, lambda *_: "BF16")
+        elif "upsampler" in file.part:
+            published.write(place, published.upsampler(file.part.partition("_")[0]), lambda *_: "F32")
+    encoder = [hub(file) for file in card.files if file.part == "text_encoder"]
+    shards = [place for place in encoder if place.suffix == ".safetensors"]
+    names, weight_map = published.text_encoder(), {}
+    for index, place in enumerate(shards):
+        group = dict(list(names.items())[index :: len(shards)])
+        published.write(place, group, lambda *_: "BF16")
+        weight_map |= dict.fromkeys(group, place.name)
+    for place in encoder:
+        if place.name == "config.json":
+            place.write_text(json.dumps({"model_type": "t5", **T5}))
+        elif place.suffix == ".json":
+            place.write_text(json.dumps({"weight_map": weight_map}))
+
+
+T5 = {
+    "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64, "vocab_size": 32128,
+    "feed_forward_proj": "gated-gelu",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ltxv-2b-0.9.5", "ltxv-13b-0.9.8-distilled"])
+def test_a_named_model_is_found_once_it_is_fetched(hub, tiny, name):
+    card = catalog.find(name)
+    with pytest.raises(CheckpointError, match=f"weights of {name} are not here.*vgen models pull {name}"):
+        locate(name)
+    fetch(hub, tiny, card)
+    located = locate(name)
+    assert located.card.name == name
+    assert located.card.base == card.base
+    assert {"transformer", "autoencoder", "text_encoder", "tokenizer"} <= set(located.parts)
+    for stage in card.stages:
+        part = stage.kind.replace("-upsample", "_upsampler")
+        assert (stage in located.card.stages) == (stage.kind == "base" or part in located.parts)
+    assert located.notes == ()
+    hub(card.files[0]).unlink()
+    with pytest.raises(CheckpointError, match="are not here"):
+        locate(name)
+
+
+def test_a_lone_text_encoder_takes_a_tokenizer_from_the_cache(hub, tmp_path, tiny, folder):
+    (tmp_path / "m").mkdir()
+    single = tiny.write_original(tmp_path / "m" / "ltxv.safetensors")
+    (tmp_path / "t").mkdir()
+    shutil.copy(folder.path / "text_encoder" / "model.safetensors", tmp_path / "t" / "t5.safetensors")
+    with pytest.raises(CheckpointError, match="has no tokenizer"):
+        locate(single.path, text_encoder=tmp_path / "t" / "t5.safetensors")
+    place = hub(TOKENIZERS[-2])
+    tiny.write_tokenizer(place.parent)
+    located = locate(single.path, text_encoder=tmp_path / "t" / "t5.safetensors")
+    assert located.parts["tokenizer"].path == place.parent
+
+
+def test_a_models_own_tokenizer_serves_another_text_encoder(hub, tmp_path, folder):
+    (tmp_path / "t").mkdir()
+    shutil.copy(folder.path / "text_encoder" / "model.safetensors", tmp_path / "t" / "t5.safetensors")
+    located = locate(folder.path, text_encoder=tmp_path / "t" / "t5.safetensors")
+    assert located.parts["tokenizer"].path == folder.path / "tokenizer"
+    assert located.parts["text_encoder"].path == tmp_path / "t" / "t5.safetensors"
