@@ -5,7 +5,7 @@ Knows no stage's order and no sampler.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -18,9 +18,13 @@ from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
 from models.text.t5 import TextEncoder
 
+from ..media.fit import fitted
 from ..plan import StagePlan
 from ..recipe import Recipe
 from .frames import Frames, to_tensor
+
+Draw = Callable[[tuple[int, ...]], Tensor]
+"""Standard normal noise of a shape."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,13 @@ class Held:
         placed: `(latents (1, C, t, h, w), strength)` written over the first latent frames of the clip.
         leading: `(latents (1, C, 1, h, w), strength)` put before the clip.
         frames: for each of `leading`, the frame of the stage's clip at which it stands.
+        noise: for each of `leading`, `(1, C, 1, h, w)` to start from.
     """
 
     placed: Sequence[tuple[Tensor, float]] = ()
     leading: Sequence[tuple[Tensor, float]] = ()
     frames: tuple[float, ...] = ()
+    noise: Sequence[Tensor] = ()
 
     def conditions(self, state: LatentState, noise: Tensor) -> LatentState:
         """A state with the guides as its clean latents and their places in its mask.
@@ -100,31 +106,53 @@ class Guides:
     made_fps: Fraction = Fraction(1)
     _encoded: dict[Any, Held] = field(default_factory=dict)
 
-    def held(self, plan: StagePlan, autoencoder: Any, tiling: Tiling | None) -> Held:
-        """The guides at a stage's size and rate; the autoencoder must be where it computes."""
+    def held(
+        self,
+        plan: StagePlan,
+        autoencoder: Any,
+        tiling: Tiling | None,
+        draw: Draw = torch.randn,
+        *,
+        sample: bool = False,
+    ) -> Held:
+        """The guides at a stage's size and rate; the autoencoder must be where it computes.
+
+        Args:
+            draw: source of noise, asked guide after guide in the order in which LTX-Video's code asks.
+            sample: as in `encode`.
+        """
         key = plan.pixels, plan.fps
         if self.guides and key not in self._encoded:
             step = self.made_fps / plan.fps
-            placed, leading, frames = [], [], []
+            placed, leading, frames, noise = [], [], [], []
             for guide in self.guides:
                 picked = guide.frames[:: max(1, round(step))]
-                latents = encode(picked, plan, autoencoder, tiling)
+                latents = encode(picked, plan, autoencoder, tiling, draw if sample else None)
                 if guide.at == 0:
                     placed.append((latents, guide.strength))
                 else:
                     leading.append((latents, guide.strength))
                     frames.append(float(guide.at / step))
-            self._encoded[key] = Held(placed, leading, tuple(frames))
+                    noise.append(draw(tuple(latents.shape)))
+            self._encoded[key] = Held(placed, leading, tuple(frames), noise)
         return self._encoded.get(key, Held())
 
 
-def encode(frames: Frames, plan: StagePlan, autoencoder: Any, tiling: Tiling | None) -> Tensor:
-    """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size, the mode's."""
-    from ..media.fit import fitted  # LAZY
+def encode(
+    frames: Frames, plan: StagePlan, autoencoder: Any, tiling: Tiling | None, draw: Draw | None = None
+) -> Tensor:
+    """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size.
 
+    Args:
+        draw: source of noise, for latents drawn from the autoencoder's posterior; None takes its mode.
+    """
     sized = fitted(frames, plan.pixels.width, plan.pixels.height, "stretch")
     device = autoencoder.latents_mean.device
-    latents: Tensor = autoencoder.normalise(autoencoder.encode(to_tensor(sized).to(device), tiling).mode())
+    posterior = autoencoder.encode(to_tensor(sized).to(device), tiling)
+    raw = posterior.mode()
+    if draw is not None:
+        raw = raw + torch.exp(0.5 * posterior.logvar) * draw(tuple(raw.shape))
+    latents: Tensor = autoencoder.normalise(raw)
     return latents.float()
 
 

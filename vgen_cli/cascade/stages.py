@@ -6,12 +6,14 @@ its plan. Knows no command, no file and no progress bar.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
 from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, add_noise, denoiser, held
@@ -64,7 +66,7 @@ class Context:
         if not self.guides.guides:
             return Held()
         with self.residency.part("autoencoder") as autoencoder:
-            return self.guides.held(plan, autoencoder, self.tiling)
+            return self.guides.held(plan, autoencoder, self.tiling, self.noise, sample=self.card.posterior_sample)
 
 
 Stage = Callable[[LatentState, StagePlan, Context], LatentState]
@@ -101,6 +103,8 @@ STAGES: dict[str, Stage] = {
 
 def start(plan: StagePlan, context: Context) -> LatentState:
     """The state before the base stage: noise alone, in the shape and order in which diffusers draws it."""
+    if context.card.conditions_first:
+        context.held(plan)
     return LatentState(context.noise((1, *plan.cells.as_tuple())))
 
 
@@ -108,12 +112,15 @@ def enter(frames: Frames, plan: StagePlan, context: Context) -> LatentState:
     """The state before the first stage where a clip enters: its latents, and noise where that stage is the base.
 
     Args:
-        frames: `(t, H, W, 3)` uint8, of a size and a length that the autoencoder takes.
+        frames: `(t, H, W, 3)` uint8, of a length that the autoencoder takes; brought to the size of a stage that
+            samples, else of a size that it takes too.
         plan: of the first stage.
     """
-    before = replace(plan, pixels=PixelShape(*frames.shape[:3]))
+    size = (plan.pixels.height, plan.pixels.width) if plan.steps else frames.shape[1:3]
+    before = replace(plan, pixels=PixelShape(len(frames), *size))
+    draw = context.noise if context.card.posterior_sample else None
     with context.residency.part("autoencoder") as autoencoder:
-        latents = encode(frames, before, autoencoder, context.tiling)
+        latents = encode(frames, before, autoencoder, context.tiling, draw)
     if plan.kind == BASE:
         latents = add_noise(latents, context.noise(tuple(latents.shape)), plan.sigmas[0])
     return LatentState(_finite(latents, plan, context))
@@ -122,7 +129,8 @@ def enter(frames: Frames, plan: StagePlan, context: Context) -> LatentState:
 def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[Tensor, None, None]:
     """Pieces `(1, 3, t, H, W)` of the clip in about [-1, 1]; memory does not grow with its length."""
     card, latents = context.card, state.latents
-    for frames, strength in context.held(plan).placed:
+    own = replace(plan, pixels=card.compression.pixels(plan.cells))
+    for frames, strength in context.held(own).placed if not card.condition_noise else ():
         if strength == 1:  # a stage that only enlarges has not kept them
             latents = torch.cat((frames, latents[:, :, frames.shape[2] :]), 2)
     with context.residency.part("autoencoder") as autoencoder:
@@ -130,7 +138,7 @@ def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[T
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
         if plan.tone_map:
             latents = tone_map(latents, plan.tone_map)
-        cell = card.compression.time * plan.pixels.height * plan.pixels.width
+        cell = card.compression.time * own.pixels.height * own.pixels.width
         pieces = autoencoder.decode_stream(
             latents,
             card.decode_timestep,
@@ -139,7 +147,15 @@ def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[T
             tiling=context.tiling,
         )
         for piece in pieces:
-            yield _finite(piece, plan, context)
+            yield _resized(_finite(piece, plan, context), plan.pixels)
+
+
+def _resized(piece: Tensor, size: PixelShape) -> Tensor:
+    """`(1, 3, t, H, W)` at a size, as LTX-Video's code has it after its second pass."""
+    if piece.shape[3:] == (size.height, size.width):
+        return piece
+    frames = functional.interpolate(piece[0].transpose(0, 1), (size.height, size.width), mode="bilinear")
+    return frames.transpose(0, 1)[None]
 
 
 def _decode_noise(
@@ -159,17 +175,26 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
     """`sampler(guidance(denoiser(transformer)), latents, sigmas)`, with what is held before and under the clip."""
     guides = context.held(plan)
     count = len(guides.leading)
-    batch, channels, _, *size = state.latents.shape
-    noise = context.noise((batch, channels, count, *size)) if count else state.latents[:, :, :0]
-    state = guides.conditions(state, noise)
+    state = guides.conditions(state, torch.cat((*guides.noise, state.latents[:, :, :0]), 2))
+    card, shape = context.card, tuple(state.latents.shape)
+
+    def jitter(sigma: float) -> Tensor:
+        return card.condition_noise * sigma**2 * _by_token(shape, context)
+
     with context.residency.part("transformer") as transformer:
-        guided = _guided(transformer, plan, context, guides.frames)
+        answer = _guided(transformer, plan, context, guides.frames)
         latents = SAMPLERS[plan.sampler](
-            held(guided, state, plan.sigmas),
+            held(
+                answer,
+                state,
+                plan.sigmas,
+                published=card.conditions_published,
+                jitter=jitter if card.condition_noise else None,
+            ),
             state.start(plan.sigmas),
             plan.sigmas,
             path=Path.FLOW,
-            noise=lambda: context.noise(tuple(state.latents.shape)),
+            noise=lambda: context.noise(shape),
             on_step=lambda step, steps, _: context.on_step(plan.kind, step, steps),
         )
     return LatentState(_finite(latents[:, :, count:], plan, context))
@@ -186,15 +211,13 @@ def _guided(transformer: torch.nn.Module, plan: StagePlan, context: Context, lea
         unconditional = denoiser(_bound(transformer, conditioning.negative, plan, context, leading), prediction)
     spans = []
     for span in plan.guidance:
-        perturbed = None
-        if span.perturbs:
-            perturbed = denoiser(bound.without(span.stg_mode, span.stg_layers), prediction)
+        without = bound.without(span.stg_mode, span.stg_layers) if span.perturbs else None
         answer = guided(
             conditional,
             unconditional,
-            perturbed,
+            None if without is None else denoiser(without, prediction),
             scale=span.scale,
-            stg_scale=span.stg_scale if perturbed else 0.0,
+            stg_scale=span.stg_scale,
             rescale=span.rescale,
             star=span.star,
         )
@@ -221,12 +244,21 @@ def _bound(
     )
 
 
+def _by_token(shape: tuple[int, ...], context: Context) -> Tensor:
+    """Noise `(B, C, T, H, W)` in the order in which LTX-Video's code draws it once its latents are tokens."""
+    batch, channels, *places = shape
+    tokens = context.noise((batch, math.prod(places), channels))
+    return tokens.transpose(1, 2).reshape(shape)
+
+
 def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str) -> LatentState:
     """Normalised latents through an upsampler, which works in the autoencoder's raw space."""
     autoencoder = context.residency.at_rest("autoencoder")  # for its statistics alone
     with context.residency.part(part) as upsampler:
         latents = autoencoder.normalise(upsampler(autoencoder.denormalise(state.latents)))
     latents = adain(latents, state.latents, plan.adain) if plan.adain else latents
+    if plan.tone_map:
+        latents = autoencoder.normalise(tone_map(autoencoder.denormalise(latents), plan.tone_map))
     return LatentState(_finite(latents, plan, context))
 
 

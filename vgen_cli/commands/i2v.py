@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ..options import FitOptions, Image, ImageAt, LastImage, Prompt
+from ..errors import UsageError
+from ..options import FitOptions, Image, ImageAt, LastImage, Prompt, PromptOption
 from .asking import MakingOptions
 from .making import make
 
@@ -12,6 +13,7 @@ EXAMPLES = (
     ('vgen i2v photo.jpg "it moves to the right" -o moving.mp4', "the picture is frame 0"),
     ('vgen i2v start.png "a red circle moving right" --last-image end.png', "from one picture to another"),
     ("vgen i2v start.png --image-at 16:middle.png:0.8 --image-at -1:end.png", "pictures at frames, with strengths"),
+    ('vgen i2v --image-at 16:middle.png -p "a red circle"', "no picture at the beginning"),
     ("vgen i2v logo.png --background white --fit contain", "transparent pixels, and the whole picture"),
     ("vgen i2v photo.jpg --size 256x144 --dry-run", "how it is cropped, and what it takes"),
 )
@@ -21,6 +23,7 @@ def i2v(
     image: Image = None,
     prompt: Prompt = None,
     *,
+    words: PromptOption = None,
     last_image: LastImage = None,
     image_at: ImageAt = None,
     fitting: FitOptions,
@@ -30,4 +33,7 @@ def i2v(
 
     Any picture format and size; it is turned upright and brought to the size of the clip, and --dry-run says how.
     """
+    if prompt is not None and words is not None:
+        raise UsageError("PROMPT and --prompt exclude each other; give one of them")
+    prompt = words if prompt is None else prompt
     make("i2v", asked, image=image, prompt=prompt, last_image=last_image, image_at=image_at, **asdict(fitting))

@@ -79,7 +79,8 @@ class Model:
                 prompt=prompt, width=width, height=height, generator=generator, output_type="np",
                 callback_on_step_end=step, **call,
             ).frames[0]  # fmt: skip
-        tokens = kept["latents"]
+        places = ((call["num_frames"] - 1) // 8 + 1) * (height // 32) * (width // 32)
+        tokens = kept["latents"][:, -places:]  # those of pictures at later frames stand before the clip's own
         latents = tokens.view(1, -1, height // 32, width // 32, tokens.shape[-1]).permute(0, 4, 1, 2, 3)
         return Clip((frames * 255).round().astype(np.uint8), latents)
 
@@ -225,7 +226,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Model]:
 
 @pytest.fixture
 def vgen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callable[..., Clip]:
-    """`vgen(folder, prompt, *options)`: the clip that the command makes through its front door, on the CPU."""
+    """`vgen(folder, prompt, *options, door=…)`: the clip that a command makes through its front door, on the CPU."""
     kept: list[torch.Tensor] = []
     plain = stages.decode
 
@@ -235,9 +236,9 @@ def vgen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callabl
 
     monkeypatch.setattr(stages, "decode", decode)
 
-    def run(folder: Path, prompt: str, *options: Any) -> Clip:
+    def run(folder: Path, prompt: str, *options: Any, door: tuple[object, ...] = ("t2v",)) -> Clip:
         output = tmp_path / f"frames{len(kept)}"
-        words = ("t2v", prompt, "-m", folder, "-o", f"{output}/", "--device", "cpu", "--dtype", "float32", *options)
+        words = (*door, prompt, "-m", folder, "-o", f"{output}/", "--device", "cpu", "--dtype", "float32", *options)
         code = main([str(word) for word in words])
         assert code == 0, capfd.readouterr().err
         frames = [np.asarray(Image.open(path)) for path in sorted(output.glob("*.png"))]

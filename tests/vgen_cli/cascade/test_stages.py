@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -140,6 +141,69 @@ def test_the_negative_prompt_costs_nothing_without_guidance(scale, calls, bound)
     step = plan(guidance=(Guidance(scale=scale, rescale=0.7),))
     stages.base(stages.start(step, ready), step, ready)
     assert (transformer.calls, len(transformer.bound)) == (calls, bound)
+
+
+class Perturbable(Transformer):
+    """Says its value; with layers left out, less."""
+
+    def bind(self, *_, **facts):
+        self.bound.append(facts)
+        return Answer(self, self.value)
+
+
+class Answer:
+    def __init__(self, home, value):
+        self.home, self.value = home, value
+
+    def __call__(self, latents, sigma):
+        self.home.calls += 1
+        return torch.full_like(latents, self.value)
+
+    def without(self, mode, layers):
+        self.home.left_out.append((mode, layers))
+        return Answer(self.home, self.value / 2)
+
+
+def test_each_span_of_noise_levels_has_its_own_guidance():
+    transformer = Perturbable(1.0)
+    transformer.left_out = []
+    spans = (
+        Guidance(until=0.9),
+        Guidance(until=0.5, stg_scale=4.0, stg_layers=(2, 3), stg_mode="attention_skip"),
+        Guidance(until=0.0, scale=3.0),
+    )
+    step = plan(sigmas=(1.0, 0.6, 0.3, 0.0), guidance=spans)
+    ready = context(transformer=transformer)
+    begin = stages.start(step, ready)
+    made = stages.base(begin, step, ready).latents
+    assert transformer.left_out == [("attention_skip", (2, 3))]
+    assert (transformer.calls, len(transformer.bound)) == (1 + 2 + 2, 2)
+    # The prompt alone says 1; perturbed it says 1/2, so that 4 times the difference comes to it.
+    assert torch.allclose(made, begin.latents - 0.4 * 1 - 0.3 * 3 - 0.3 * 1, atol=1e-5)
+
+
+def test_a_decode_whose_latents_make_another_size_is_resized():
+    latents = torch.randn(1, 32, 2, 4, 4)
+    step = replace(plan("decode", frames=2), pixels=PixelShape(5, 3, 6))
+    made = torch.cat(list(stages.decode(LatentState(latents), step, context(autoencoder=Autoencoder()))), 2)
+    frames = latents[0, :3].transpose(0, 1)
+    resized = torch.nn.functional.interpolate(frames, (3, 6), mode="bilinear", align_corners=False)
+    assert torch.allclose(made[0].transpose(0, 1), resized)
+
+
+def test_tone_of_raw_latents_is_mapped_after_their_statistics():
+    def enlarge(raw):
+        return 3 * raw.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
+
+    coder = Autoencoder()
+    latents = torch.randn(1, 32, 3, 4, 4)
+    ready = context(autoencoder=coder, spatial_upsampler=enlarge)
+    plain = stages.spatial_upsample(LatentState(latents), plan("spatial-upsample", side=8, adain=1.0), ready)
+    mapped = stages.spatial_upsample(
+        LatentState(latents), plan("spatial-upsample", side=8, adain=1.0, tone_map=0.6), ready
+    )
+    raw = tone_map(coder.denormalise(plain.latents), 0.6)
+    assert torch.allclose(coder.denormalise(mapped.latents), raw, atol=1e-5)
 
 
 def test_a_refine_pass_mixes_in_noise_of_its_first_sigma():
