@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vgen_cli.events import ClipFinished, FramesWritten, Note, StageFinished, StageStarted, StepDone
+from vgen_cli.events import BytesDone, ClipFinished, FramesWritten, Note, StageFinished, StageStarted, StepDone
 from vgen_cli.progress import clip_line, reporting, stage_line
 
 STORY = (
@@ -133,3 +133,22 @@ def test_lines():
     assert stage_line(StageFinished("a", 1.25), 1) == "a: 1 step, 1.2 s"
     assert clip_line({}) == ""
     assert clip_line({"num_frames": 33, "duration": 2.0625, "codec": "h264"}) == "done: 33 frames, 2.062 s, h264"
+
+
+def test_bytes_are_told_now_and_then(monkeypatch):
+    from vgen_cli import progress
+
+    now = iter(range(0, 1000, 20))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        with reporting(stream=stream) as listener:
+            for count in range(1, 5):
+                listener(BytesDone("a.safetensors", count * 10**9, 4 * 10**9))
+            listener(StageFinished("a.safetensors", 9.0))
+    assert plain.getvalue().splitlines() == [
+        "a.safetensors: 2.0 GB of 4.0 GB",
+        "a.safetensors: 4.0 GB of 4.0 GB",
+        "a.safetensors: 9.0 s",
+    ]
+    assert "4.0 GB" in terminal.getvalue()

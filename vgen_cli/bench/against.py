@@ -88,7 +88,13 @@ def library() -> Any:
 def compare(
     plan: Plan, located: Located, session: Session, listener: Listener, *, runs: int, warmup: int
 ) -> Iterator[Comparison]:
-    """Every network of a plan that diffusers has too: one step of the transformer, whole runs of the others."""
+    """Every network of a plan that diffusers has too: one step of the transformer, whole runs of the others.
+
+    Raises:
+        UsageError: a family whose classes there are not known here.
+    """
+    if located.card.family != "ltx":
+        raise UsageError(f"--compare diffusers knows the family ltx, and {located.card.name} is {located.card.family}")
     for stage in plan.stages:
         part = PART_OF[stage.kind]
         if stage.kind not in _SIDES or getattr(located.parts[part].config, "residual", False):
@@ -135,6 +141,8 @@ def _transformer(
         maps=maps,
     )
     theirs = _theirs(library().LTXVideoTransformer3DModel, network, machine.dtype)
+    for block in theirs.transformer_blocks if plan.recipe.compile else ():
+        block.compile()
     cells: dict[str, Any] = {"num_frames": stage.cells.frames, "height": stage.cells.height, "width": stage.cells.width}
     cells |= _places(stage, card, machine.device)
 

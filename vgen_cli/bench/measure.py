@@ -26,7 +26,7 @@ from ..estimate import PART_OF
 from ..events import Listener, StageFinished, StageStarted, StepDone
 from ..plan import Plan, StagePlan
 from .flops import counted
-from .weights import is_module
+from .weights import network_of
 
 if TYPE_CHECKING:
     from models.checkpoint import Located
@@ -107,7 +107,7 @@ def measure(
     ) -> tuple[Any, Timing]:
         listener(StageStarted(name, detail=size))
         began = time.perf_counter()
-        with counted(is_module(residency.at_rest(part))) as operations:
+        with counted(network_of(residency.at_rest(part))) as operations:
             made = run()
         listener(StepDone(name, 1, 1 + warmup + runs))
         if machine.device.type == "cuda":

@@ -78,6 +78,6 @@ def _fill(name: str, tensor: torch.Tensor, generator: torch.Generator) -> None:
         tensor.fill_(1.0 if name == "weight" else 0.0)
 
 
-def is_module(part: Any) -> nn.Module:
+def network_of(part: Any) -> nn.Module:
     """The network of a part: itself, or the one that a text encoder holds."""
     return part if isinstance(part, nn.Module) else part.network

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("vgen bench", "the embedded model, at its own size"),
     ("vgen bench --size 256x256 --num-frames 33 --runs 5", "another size, more runs"),
-    ("vgen bench -m ltx-video/ --size 704x480 --num-frames 121 --steps 4", "a model of yours"),
+    ("vgen bench -m ltxv-2b-0.9.8-distilled --size 704x480 --num-frames 121", "a published model, before any download"),
+    ("vgen bench -m ltx-video/ --steps 4", "a model of yours"),
     ("vgen bench --random --compare diffusers --json", "random weights, beside the classes of diffusers"),
 )
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("vgen models list", "what can be asked for by name, and what of it is on this disk"),
     ("vgen models show nano", "everything that is known about one"),
+    ("vgen models pull ltxv-2b-0.9.8-distilled --dry-run", "the files that one needs, and their sizes"),
+    ("vgen models pull ltxv-2b-0.9.8-distilled", "fetch them; the same command goes on where it was stopped"),
+    ("vgen models remove ltxv-2b-0.9.8-distilled", "free what no other model here needs"),
     ("vgen models inspect ./ltx-video/", "what a folder, or a file, of weights is and lacks"),
 )
 
@@ -143,35 +146,53 @@ def pull(
     A download that was cut or stopped goes on where it was when the same command is given again. HF_HOME says where
     the cache is, HF_TOKEN opens gated repositories, HF_ENDPOINT names another hub.
     """
+    with _resumable(quiet), reporting(quiet=bool(quiet), verbose=bool(verbose)) as listener:
+        rows = _pulled(name, part or (), listener, dry_run=bool(dry_run))
+    if json:
+        for row in rows:
+            say_json(row)
+    elif dry_run:
+        say(_survey_text(rows))
+    else:
+        for row in rows:
+            say(str(row["path"]))
+
+
+def _pulled(name: str, parts: Sequence[str], listener: Listener, *, dry_run: bool) -> list[dict[str, Any]]:
+    """The files of a model, fetched, or only looked up; a row of JSON values each."""
     from models import catalog, hub_cache
 
     from ..downloads import choice, remote
 
-    with _resumable(quiet), reporting(quiet=bool(quiet), verbose=bool(verbose)) as listener:
-        card = catalog.find(name) if name in catalog.names() else None
-        if card is not None and not card.files:
-            listener(Note(f"{name} is embedded in the package: there is nothing to fetch"))
-            return
-        files = choice.needed(name, part or ())
-        if card is not None and card.licence not in FREE_LICENCES:
-            listener(Note(f"licence of the weights: {card.licence}, {card.licence_url}"))
-        found = _survey(files, listener)
-        if dry_run:
-            _say_survey(found, json=bool(json))
-            return
-        remote.check_room(list(found.values()))
-        coming = sum(each.size - each.here for each in found.values())
-        if coming:
-            listener(Note(f"fetching {human_bytes(coming)} into {hub_cache.root()}"))
-        for file in files:
-            missing = found[file].size - found[file].here if file in found else 0
-            place = remote.fetch(found[file], listener) if file in found else hub_cache.find(file)
-            if json:
-                say_json({"path": place, **_facts(file), "bytes": place and place.stat().st_size, "fetched": missing})
-            else:
-                say(str(place))
-        if way := _model_option(name, card, files):
-            listener(Note(f"use it with -m {way}"))
+    card = catalog.find(name) if name in catalog.names() else None
+    if card is not None and not card.files:
+        listener(Note(f"{name} is embedded in the package: there is nothing to fetch"))
+        return []
+    files = choice.needed(name, parts)
+    if card is not None and card.licence not in FREE_LICENCES:
+        listener(Note(f"licence of the weights: {card.licence}, {card.licence_url}"))
+    found = _survey(files, listener)
+    rows = [_row(file, found.get(file), "to_fetch" if dry_run else "fetched") for file in files]
+    if dry_run or not found:
+        return rows
+    remote.check_room(list(found.values()))
+    if coming := sum(each.coming for each in found.values()):
+        listener(Note(f"fetching {human_bytes(coming)} into {hub_cache.root()}"))
+    for row, facts in zip(rows, found.values(), strict=True):
+        row["path"] = remote.fetch(facts, listener)
+    if way := _model_option(name, card, files):
+        listener(Note(f"use it with -m {way}"))
+    return rows
+
+
+def _row(file: ModelFile, facts: Remote | None, coming: str) -> dict[str, Any]:
+    """What is known of a file, by the hub or else from here; `coming` names what is to be fetched of it."""
+    from models import hub_cache
+
+    place = hub_cache.find(file)
+    size = facts.size if facts else place.stat().st_size if place else 0
+    known = {"path": place, "repo": file.repo, "file": file.path, "part": file.part}
+    return {**known, "bytes": size, coming: facts.coming if facts else 0}
 
 
 def _model_option(name: str, card: ModelCard | None, files: Sequence[ModelFile]) -> str:
@@ -199,7 +220,7 @@ def _resumable(quiet: bool | None) -> Iterator[None]:
         raise
 
 
-def _survey(files: tuple[ModelFile, ...], listener: Listener) -> dict[ModelFile, Remote]:
+def _survey(files: Sequence[ModelFile], listener: Listener) -> dict[ModelFile, Remote]:
     """What the hub says of every file; nothing where it cannot be asked and all of them are here."""
     from models import hub_cache
 
@@ -214,20 +235,14 @@ def _survey(files: tuple[ModelFile, ...], listener: Listener) -> dict[ModelFile,
         return {}
 
 
-def _facts(file: ModelFile) -> dict[str, Any]:
-    return {"repo": file.repo, "file": file.path, "part": file.part}
-
-
-def _say_survey(found: Mapping[ModelFile, Remote], *, json: bool) -> None:
+def _survey_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """What a pull would fetch."""
-    if json:
-        for file, facts in found.items():
-            say_json({**_facts(file), "bytes": facts.size, "to_fetch": facts.size - facts.here})
-        return
-    rows = [(file.part or "-", human_bytes(facts.size), human_bytes(facts.size - facts.here), file)
-            for file, facts in found.items()]  # fmt: skip
-    total, coming = sum(each.size for each in found.values()), sum(each.size - each.here for each in found.values())
-    say(columns([("part", "size", "to fetch", "file"), *rows, ("in all", human_bytes(total), human_bytes(coming), "")]))
+    table = [
+        (row["part"] or "-", human_bytes(row["bytes"]), human_bytes(row["to_fetch"]), f"{row['repo']}/{row['file']}")
+        for row in rows
+    ]
+    total, coming = (human_bytes(sum(row[key] for row in rows)) for key in ("bytes", "to_fetch"))
+    return columns([("part", "size", "to fetch", "file"), *table, ("in all", total, coming, "")])
 
 
 def remove(name: Published, dry_run: DryRun = None, json: Json = None, debug: Debug = None) -> None:

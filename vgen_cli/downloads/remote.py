@@ -57,9 +57,9 @@ class Remote:
         return 0
 
     @property
-    def whole(self) -> bool:
-        """Whether all of it is on this disk."""
-        return cache.blob(self.file.repo, self.etag).is_file()
+    def coming(self) -> int:
+        """Bytes that are still to be fetched."""
+        return max(0, self.size - self.here)
 
 
 def look_up(file: ModelFile) -> Remote:
@@ -85,7 +85,7 @@ def check_room(remotes: Sequence[Remote]) -> None:
         VgenError: it does not.
     """
     contents = {remote.etag: remote for remote in remotes}.values()
-    coming = sum(max(0, remote.size - remote.here) for remote in contents)
+    coming = sum(remote.coming for remote in contents)
     place = hub_cache.root()
     there = next(each for each in (place, *place.absolute().parents) if each.exists())
     free = shutil.disk_usage(there).free

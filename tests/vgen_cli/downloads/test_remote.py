@@ -34,13 +34,13 @@ def blobs():
 def test_a_file_comes_once(stocked):
     told = []
     found = remote.look_up(WEIGHTS)
-    assert (found.size, found.here, found.whole, found.commit) == (102_400, 0, False, stocked.COMMIT)
+    assert (found.size, found.here, found.coming, found.commit) == (102_400, 0, 102_400, stocked.COMMIT)
     place = remote.fetch(found, told.append)
     assert place == hub_cache.find(WEIGHTS)
     assert place.read_bytes() == stocked.files[REPO, WEIGHTS.path]
     assert [type(event) for event in (told[0], told[-1])] == [StageStarted, StageFinished]
     assert told[-2] == BytesDone(WEIGHTS.path, 102_400, 102_400)
-    assert (found.here, found.whole) == (102_400, True)
+    assert (found.here, found.coming) == (102_400, 0)
     count, told = len(stocked.ranges(WEIGHTS.path)), []
     assert remote.fetch(remote.look_up(WEIGHTS), told.append) == place
     assert (len(stocked.ranges(WEIGHTS.path)), told) == (count, [])
