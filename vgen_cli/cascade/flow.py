@@ -31,10 +31,10 @@ _PATCH, _STRIDE, _DESCENT = 8, 4, 16
 
 # Motions there and back that miss each other by so many pixels of the plane tell of something hidden in one frame.
 # What is hidden keeps some weight: alarms may be wrong. What is outside of the picture keeps next to none.
-_MISS, _HIDDEN, _OUTSIDE = 2.0, 0.3, 1e-3
+_MISS, _HIDDEN, _OUTSIDE = 2.0, 0.4, 0.05
 
 # Levels that two samples of one thing differ by; beyond them, of two opinions the better one outweighs the other.
-_NOISE = 15.0
+_NOISE = 20.0
 
 # Slower than so many pixels of the plane, and no worse explained by standing still: stands still.
 _SLOW = 0.5
@@ -42,13 +42,16 @@ _SLOW = 0.5
 # Equal in both frames and, moved, this many levels apart: lies still above what moves (a logo, a subtitle).
 _ABOVE = 8.0
 
-# A cut: levels that differ after the motion, the share of details whose motions miss, and how alike the details are.
-# On footage, cuts have 27 or more, 0.75 or more and 0.46 or less; the fastest motion at a third of the rate has
-# at most 21, 0.57 and 0.58 at least; flashes and fades have alike details or hardly differ.
-_CUT_LEVELS, _CUT_MISSED, _CUT_ALIKE = 16.0, 0.65, 0.52
+# A cut: so many levels of difference are left after the motion, and around most details it is lost. The loss, -1 to
+# 2, is 0.44 or more at cuts (bars and subtitles that stay take it to 0.24), -0.35 or less between frames that follow
+# each other and 0.17 between every third of the fastest; fades and flashes have -0.2 or less, unless burnt out.
+_CUT_LEVELS, _CUT_LOSS = 6.0, 0.2
 
-# A picture with less detail than the one is flat; to or from it, the other is a cut rather than a fade.
-_FLAT, _FLAT_LEVELS = 2.0, 24.0
+_DETAIL = 2.0
+
+# A picture whose levels all lie this close together is plain: nothing moves from it or to it. It is a cut if they
+# differ by so many levels that a fade would be over in six frames.
+_PLAIN, _PLAIN_CUT = 12, 40.0
 
 
 def interpolated(pieces: Iterable[Frames], made: Fraction, wanted: Fraction) -> Iterator[Frames]:
@@ -93,11 +96,11 @@ class _Search:
     """Finds the motions between frames that follow each other, each search starting from the motion found last.
 
     That start alone is worth 0.3 dB on fast footage. OpenCV keeps a start that it was once given for every later
-    search of the same object; hence one object that is never given any, and one that always is.
+    search of the same object; hence one object that is never given any, and others that always are.
     """
 
     def __init__(self) -> None:
-        self._cold, self._warm = _searcher(), _searcher()
+        self._cold, self._warm, self._fine = _searcher(1), _searcher(1), _searcher(0)
         self._last: Field | None = None
 
     def motions(self, before: Plane, after: Plane) -> tuple[Field, Field]:
@@ -107,8 +110,8 @@ class _Search:
         else:
             there = self._warm.calc(before, after, _passing(self._last, 1, 2))
         # What the search missed one way, it may have met the other way.
-        back = self._warm.calc(after, before, -_passing(there, 1, 2))
-        there = self._warm.calc(before, after, -_passing(back, 1, 2))
+        back = self._fine.calc(after, before, -_passing(there, 1, 2))
+        there = self._fine.calc(before, after, -_passing(back, 1, 2))
         self._last = there
         return there, back
 
@@ -117,11 +120,12 @@ class _Search:
         self._last = None
 
 
-def _searcher() -> Any:
+def _searcher(finest: int) -> Any:
+    """A search from coarse to fine that ends at a plane halved `finest` times."""
     import cv2
 
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(0)
+    search.setFinestScale(finest)
     search.setPatchSize(_PATCH)
     search.setPatchStride(_STRIDE)
     search.setGradientDescentIterations(_DESCENT)
@@ -138,12 +142,13 @@ class _Between:
         if not self._moves:
             return
         self._planes = _plane(before), _plane(after)
-        self._there, self._back = search.motions(*self._planes)
-        missed = _missed(self._there, self._back), _missed(self._back, self._there)
-        if _is_cut(*self._planes, self._back, missed[1]):
+        motions = _motions(*self._planes, search)
+        if motions is None:
             self._moves = False
             search.forget()
             return
+        self._there, self._back = motions
+        missed = _missed(self._there, self._back), _missed(self._back, self._there)
         self._seen = [_HIDDEN + (1 - _HIDDEN) * np.exp(-((miss / _MISS) ** 2)) for miss in missed]
         self._unmoved = _apart(*self._planes)
         self._levels = before.astype(np.float32), after.astype(np.float32)
@@ -160,16 +165,16 @@ class _Between:
         # What passes here now: by the pixels of the one frame that went, and by those of the other that came.
         motions = _passing(self._there, s, 1), -_passing(self._back, 1 - s, 1)
         (one, trust_one, apart_one), (other, trust_other, apart_other) = (self._moved(each, s) for each in motions)
-        made: Frames = cv2.multiply(cv2.blendLinear(one, other, trust_one, trust_other), 1.0, dtype=cv2.CV_8U)
+        made = cv2.multiply(cv2.blendLinear(one, other, trust_one, trust_other), 1.0, dtype=cv2.CV_8U)
         above = self._equal & (cv2.min(apart_one, apart_other) > _ABOVE)
-        return np.where(above[..., None], before, made)
+        return cv2.copyTo(before, above.astype(np.uint8), made)
 
     def _moved(self, motion: Field, s: float) -> tuple[np.ndarray, Plane, Plane]:
         """The frame at `s` as one motion has it, `(H, W, 3)` float32; how far to trust it; how far its sides differ."""
         import cv2
 
         apart = _apart(_at(self._planes[0], -s * motion), _at(self._planes[1], (1 - s) * motion))
-        motion[(self._unmoved <= apart) & (np.square(motion).sum(-1) < _SLOW**2)] = 0
+        motion[(self._unmoved <= apart) & (cv2.magnitude(motion[..., 0], motion[..., 1]) < _SLOW)] = 0
         left, right = -s * motion, (1 - s) * motion
         shape = self._frames[0].shape
         # A side counts for less where the other frame tells that it is hidden there.
@@ -183,26 +188,26 @@ class _Between:
         return cv2.blendLinear(*sides, *weights), _grown((_NOISE / (apart + _NOISE)) ** 2, shape), differ
 
 
-def _is_cut(before: Plane, after: Plane, back: Field, missed: Plane) -> bool:
-    """Whether the picture changes and neither motion nor light explains it.
+def _motions(before: Plane, after: Plane, search: _Search) -> tuple[Field, Field] | None:
+    """What moves where between two frames, there and back; None across a cut."""
+    if min(np.ptp(before), np.ptp(after)) < _PLAIN:
+        still = np.zeros((*before.shape, 2), np.float32)
+        return None if np.abs(before.astype(np.float32) - after).mean() > _PLAIN_CUT else (still, still)
+    there, back = search.motions(before, after)
+    return None if _is_cut(before, after, there, back) else (there, back)
 
-    Args:
-        before, after: the frames, `(h, w)` uint8.
-        back: the motion from `after` to `before`.
-        missed: by how many pixels it is missed by the other motion.
-    """
+
+def _is_cut(before: Plane, after: Plane, there: Field, back: Field) -> bool:
+    """Whether neither motion nor light explains what changes."""
     came, stands = _at(before, back).astype(np.float32), after.astype(np.float32)
-    levels = np.abs(came - stands).mean()
-    if levels < _CUT_LEVELS:
+    if np.abs(came - stands).mean() < _CUT_LEVELS:
         return False
-    if min(before.std(), after.std()) < _FLAT:
-        return bool(levels > _FLAT_LEVELS)
-    window = max(before.shape) // 10
+    window = max(before.shape) // 20
     came, stands = came - _mean(came, window), stands - _mean(stands, window)
     power = [np.sqrt(np.maximum(_mean(detail * detail, window), 0)) for detail in (came, stands)]
-    detail = np.maximum(*power)
-    alike = np.average(_mean(came * stands, window) / (power[0] * power[1] + _FLAT**2), weights=detail)
-    return bool(np.average(missed > _MISS, weights=detail) > _CUT_MISSED and alike < _CUT_ALIKE)
+    alike = _mean(came * stands, window) / (power[0] * power[1] + _DETAIL**2)
+    loss = ((_missed(back, there) > _MISS) - alike)[np.maximum(*power) > _DETAIL]
+    return bool(loss.size and loss.mean() > _CUT_LOSS)
 
 
 def _plane(frame: Frames) -> Plane:
@@ -244,7 +249,10 @@ def _passing(field: Field, share: float, rounds: int) -> Field:
 
 def _missed(field: Field, other: Field) -> Plane:
     """By how many pixels a way there and back ends beside its beginning."""
-    return np.linalg.norm(field + _at(other, field), axis=-1)
+    import cv2
+
+    miss = field + _at(other, field)
+    return cv2.magnitude(miss[..., 0], miss[..., 1])
 
 
 def _apart(one: Plane, other: Plane) -> Plane:
@@ -258,8 +266,8 @@ def _equal(before: Frames, after: Frames) -> np.ndarray:
     """Where two frames are equal, `(H, W)` bool; single equal pixels are chance."""
     import cv2
 
-    same = (before == after).all(-1).astype(np.uint8)
-    return cv2.morphologyEx(same, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)).astype(bool)
+    same = cv2.inRange(cv2.absdiff(before, after), (0, 0, 0), (0, 0, 0))
+    return cv2.morphologyEx(same, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)) > 0
 
 
 def _inside(field: Field) -> Plane:
