@@ -109,7 +109,7 @@ def _is_coming(repo: str, unfinished: Path) -> bool:
     """Whether another process is fetching it now."""
     from filelock import FileLock, Timeout
 
-    lock = lock_file(repo, unfinished.name.partition(".")[0])
+    lock = lock_file(repo, unfinished.name.removesuffix(UNFINISHED))
     if not lock.parent.is_dir():
         return False
     try:

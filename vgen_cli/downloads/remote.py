@@ -29,6 +29,7 @@ CHUNK = 1 << 16
 """Bytes of which fewer are lost where a connection breaks off."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_ETAG = re.compile(r"\w[\w.-]*")  # it becomes a file's name
 _TRANSPORT = {"httpx", "httpx2", "requests", "urllib3", "h11", "httpcore"}
 
 
@@ -73,9 +74,9 @@ def look_up(file: ModelFile) -> Remote:
 
     with explained(file):
         facts = get_hf_file_metadata(hf_hub_url(file.repo, file.path))
-        if not facts.etag or not facts.commit_hash:
+        if not _ETAG.fullmatch(facts.etag or "") or not facts.commit_hash:
             raise VgenError(f"{_endpoint()} is no hub: it names neither a commit nor an etag of {file}")
-    return Remote(file, facts.size or 0, facts.etag, facts.commit_hash)
+    return Remote(file, facts.size or 0, str(facts.etag), facts.commit_hash)
 
 
 def check_room(remotes: Sequence[Remote]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -169,5 +170,14 @@ def test_a_disk_that_takes_no_more(stocked, monkeypatch, number, kind, words):
 
 def test_an_answer_that_is_no_hubs(stocked, monkeypatch):
     monkeypatch.setattr(stocked, "COMMIT", "")
+    with pytest.raises(VgenError, match="is no hub"):
+        remote.look_up(SMALL)
+
+
+def test_an_etag_cannot_lead_out_of_the_cache(stocked, monkeypatch):
+    import huggingface_hub
+
+    real = huggingface_hub.get_hf_file_metadata
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda url: replace(real(url), etag="../../x"))
     with pytest.raises(VgenError, match="is no hub"):
         remote.look_up(SMALL)
