@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from .. import catalog, hub_cache
 from ..catalog import SPATIAL, TEMPORAL, ModelCard, ModelFile
-from ..errors import CheckpointError, UnknownNameError
+from ..errors import CheckpointError, UnknownNameError, UnsupportedConfigError
 from .inspect import NEEDED, Inspection, inspect, recognised
 from .lora import with_loras
 from .parts import Part, file_contents, folder_part, room_of, tokenizer_folder
@@ -295,6 +296,15 @@ def _check_fit(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:
             raise CheckpointError(f"the parts of {name} do not fit: {first} {one} channels, {second} {other}")
 
 
+def _sigmas(steps: object, path: Path) -> tuple[float, ...]:
+    """The levels of noise that a distilled model was made for, as its header lists them."""
+    levels = tuple(step for step in steps if type(step) in (int, float)) if isinstance(steps, list) else ()
+    falling = all(1 >= high > low > 0 for high, low in pairwise((*levels, 1e-9)))
+    if not isinstance(steps, list) or len(levels) != len(steps) or not falling:
+        raise UnsupportedConfigError(f"{path}: allowed_inference_steps in its header is no falling list from 1 to 0")
+    return tuple(map(float, levels))
+
+
 def _stored_type(part: Part) -> str:
     """The type of most of a part's numbers, as they stay in memory where they are 8-bit."""
     counts: Counter[str] = Counter()
@@ -323,7 +333,7 @@ def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part])
     card = card.without(kind for kind, part in _UPSAMPLERS.items() if part not in parts)
     card = card.of_depth(transformer.num_layers)
     steps = inspection.header.get("allowed_inference_steps")
-    if isinstance(steps, list) and steps and not inspection.card and card.base.sigmas is None:
-        sigmas = tuple(float(step) for step in steps)
+    if steps and not inspection.card and card.base.sigmas is None:
+        sigmas = _sigmas(steps, inspection.path)
         card = card.with_base(sigmas=sigmas, guidance_scale=1.0, guidance_rescale=0.0, stg_scale=0.0)
     return card

@@ -284,10 +284,11 @@ def _upsampler_config(shapes: Mapping[str, Shape]) -> dict[str, Any]:
 
 
 def _autoencoder_config(shapes: Mapping[str, Shape], header: Mapping[str, Any]) -> dict[str, Any]:
-    residual = None
-    for block in header.get("decoder_blocks", ()):
-        if block[0] == "compress_all":
-            residual = isinstance(block[1], dict) and bool(block[1].get("residual", False))
+    blocks = header.get("decoder_blocks", [])
+    if not isinstance(blocks, list) or not all(isinstance(block, list) and len(block) == 2 for block in blocks):
+        raise UnsupportedConfigError("decoder_blocks in the header's config is not a list of pairs")
+    settings = [each if isinstance(each, dict) else {} for kind, each in blocks if kind == "compress_all"]
+    residual = bool(settings[-1].get("residual", False)) if settings else None
     return {
         "_class_name": "AutoencoderKLLTXVideo",
         "latent_channels": shapes["decoder.conv_in.conv.weight"][1],

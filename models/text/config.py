@@ -46,6 +46,7 @@ class TextEncoderConfig:
                 raise UnsupportedConfigError(f"{each.name} must be a number above zero, not {value!r}")
             elif each.name != "layer_norm_epsilon" and not isinstance(value, int):
                 raise UnsupportedConfigError(f"{each.name} must be a whole number, not {value!r}")
+        object.__setattr__(self, "layer_norm_epsilon", float(self.layer_norm_epsilon))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TextEncoderConfig:

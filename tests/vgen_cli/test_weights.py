@@ -1,5 +1,7 @@
 """Parts and LoRAs that a recipe names reach the model, and faults in them are found before any work."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,6 +14,7 @@ from vgen_cli.errors import UsageError
 from vgen_cli.recipe import Recipe
 from vgen_cli.weights import finder, located, named
 
+FILE = published.FILES[2]
 LAYER = "transformer_blocks.0.attn1.to_q"
 
 
@@ -73,7 +76,7 @@ def ltx(tmp_path):
     from tokenizers import Tokenizer, models
 
     folder = tmp_path / "ltx"
-    published.FILES[2].write(folder)
+    FILE.write(folder)
     published.write(folder / "t5xxl_fp16.safetensors", published.text_encoder(), lambda *_: "F16")
     words = {word: index for index, word in enumerate(("<pad>", "</s>", "<unk>"))}
     Tokenizer(models.WordLevel(words, unk_token="<unk>")).save(str(folder / "tokenizer.json"))
@@ -92,3 +95,75 @@ def test_an_autoencoder_that_overflows_is_refused(ltx, capsys):
 def test_a_lora_for_another_size_is_refused(ltx, change, capsys):
     assert main(["t2v", "a", "--model", str(ltx), "--lora", str(change[0]), "--dry-run"]) == 2
     assert "misshapen" in capsys.readouterr().err
+
+
+def retype(path, name, **entry):
+    """A file with one tensor's entry changed, its bytes left as many."""
+    with path.open("rb") as file:
+        data = file.read(1 << 22)
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header[name] |= entry
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    size = max(each["data_offsets"][1] for key, each in header.items() if key != "__metadata__")
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + size)
+
+
+def truncate(path, by):
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + by)
+
+
+def missing_shard(ltx):
+    place = ltx / "text_encoder"
+    place.mkdir()
+    (ltx / "t5xxl_fp16.safetensors").unlink()
+    config = {"model_type": "t5", "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64}
+    (place / "config.json").write_text(json.dumps({**config, "feed_forward_proj": "gated-gelu"}))
+    index = {"weight_map": {"shared.weight": "model-00001-of-00002.safetensors"}}
+    (place / "model.safetensors.index.json").write_text(json.dumps(index))
+    return ["--text-encoder", str(place)]
+
+
+def pickled(ltx):
+    torch.save({}, ltx / "vae.ckpt")
+    return ["--vae", str(ltx / "vae.ckpt")]
+
+
+def narrow_text(ltx):
+    tensors = {name: tuple(side // 2 for side in shape) for name, shape in published.text_encoder().items()}
+    place = published.write(ltx / "half" / "t5.safetensors", tensors, lambda *_: "F16")
+    return ["--text-encoder", str(place)]
+
+
+NAME = FILE.name
+FAULTS = {
+    "truncated": (lambda ltx: truncate(ltx / NAME, -100), "truncated"),
+    "trailing bytes": (lambda ltx: truncate(ltx / NAME, 100), "100 bytes after its last tensor"),
+    "wrong shape": (
+        lambda ltx: retype(ltx / NAME, "vae.encoder.conv_out.conv.bias", shape=[3, 43]),
+        "1 misshapen: encoder.conv_out.conv.bias: [3, 43], expected [129]",
+    ),
+    "wrong type": (
+        lambda ltx: retype(ltx / NAME, "model.diffusion_model.proj_out.weight", dtype="I16"),
+        "proj_out.weight: of type I16",
+    ),
+    "missing shard": (missing_shard, "lacks 1 of its 1 shards"),
+    "pickle": (pickled, "vae.ckpt is refused: it is a pickle"),
+    "narrow text encoder": (narrow_text, "text of width 4096 channels, the text encoder makes 2048"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_weights_are_one_sentence_each(ltx, tmp_path, monkeypatch, capsys, fault):
+    monkeypatch.chdir(tmp_path)
+    damage, words = FAULTS[fault]
+    options = damage(ltx) or []
+    assert main(["t2v", "a", "--model", str(ltx / NAME), "--device", "cpu", *options]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert words in said[0]
+    assert not list(tmp_path.glob("*.mp4"))

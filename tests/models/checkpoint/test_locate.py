@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from models import catalog
 from models.checkpoint import locate
 from models.checkpoint.save import save_index
-from models.errors import CheckpointError, UnknownNameError, UnsafeFileError
+from models.errors import CheckpointError, UnknownNameError, UnsafeFileError, UnsupportedConfigError
 from models.shapes import Compression
 
 
@@ -73,6 +73,21 @@ def test_distilled_files_carry_their_steps(tmp_path, tiny, folder):
     base = locate(single, text_encoder=folder.path).card.base
     assert base.sigmas == tuple(steps)
     assert base.guidance_scale == 1.0
+
+
+@pytest.mark.parametrize("steps", ["abc", [[1.0]], [1.0, 1.0], [0.5, 0.9], [2.0, 1.0], [True], {"a": 1}])
+def test_steps_that_are_none_are_refused(tmp_path, tiny, folder, steps):
+    single = tiny.write_original(tmp_path / "a.safetensors", allowed_inference_steps=steps).path
+    with pytest.raises(UnsupportedConfigError, match="allowed_inference_steps"):
+        locate(single, text_encoder=folder.path)
+
+
+@pytest.mark.parametrize("blocks", [1.5, True, "res", [1], [["compress_all"]]])
+def test_blocks_that_are_none_are_refused(tmp_path, tiny, blocks):
+    header = tiny.original_header("0.9.5")
+    header["vae"]["decoder_blocks"] = blocks
+    with pytest.raises(UnsupportedConfigError, match="decoder_blocks"):
+        locate(tiny.write_original(tmp_path / "a.safetensors", **header).path)
 
 
 def test_tensors_that_belong_to_nothing_are_refused(tmp_path, tiny, folder):

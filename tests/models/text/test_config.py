@@ -18,6 +18,7 @@ def test_a_published_config_is_read_and_the_inert_ignored():
 
 
 def test_there_and_back():
+    assert type(TextEncoderConfig.from_dict({**TINY.to_dict(), "layer_norm_epsilon": 1}).layer_norm_epsilon) is float
     assert TextEncoderConfig.from_dict(TINY.to_dict()) == TINY
 
 
