@@ -46,14 +46,26 @@ def located(recipe: Recipe) -> Located:
     return found
 
 
-def finder() -> Callable[[Recipe], Located]:
-    """`located`, each set of weights looked at once."""
+def foreseen(recipe: Recipe) -> Located:
+    """As `located`, for a plan: of a named model that is not on this disk, its card alone."""
+    from models import catalog, hub_cache
+    from models.checkpoint import Located
+
+    if recipe.model in catalog.names():
+        card = catalog.find(recipe.model)
+        if not card.embedded and not all(map(hub_cache.find, card.files)):
+            return Located(card, {}, (f"the weights are not here; fetch them: vgen models pull {card.name}",))
+    return located(recipe)
+
+
+def finder(look: Callable[[Recipe], Located] = located) -> Callable[[Recipe], Located]:
+    """`located`, or `foreseen`, each set of weights looked at once."""
     found: dict[tuple[object, ...], Located] = {}
 
     def find(recipe: Recipe) -> Located:
         key = named(recipe)
         if key not in found:
-            found[key] = located(recipe)
+            found[key] = look(recipe)
         return found[key]
 
     return find

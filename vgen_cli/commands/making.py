@@ -5,7 +5,7 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ..options import OutputOptions, ShellOptions
 from ..progress import reporting
 from ..recipe import Recipe
 from ..seeds import draw_seed
-from ..weights import finder
+from ..weights import finder, foreseen, located
 from .asking import MakingOptions, recipes
 from .machine import check_device, check_folder
 from .naming import destinations
@@ -76,7 +76,7 @@ def make_all(wanted: Sequence[Recipe], out: OutputOptions, shell: ShellOptions, 
     json_lines = bool(shell.json)
     check_folder()
     places = destinations(wanted, out.output, overwrite=bool(out.overwrite), json_lines=json_lines and not dry_run)
-    jobs = prepare(wanted, places)
+    jobs = prepare(wanted, places, look=foreseen if dry_run else located)
     if dry_run:
         for job in jobs:
             if json_lines:
@@ -125,25 +125,31 @@ def seeded(recipe: Recipe) -> Recipe:
     return recipe if recipe.seed is not None else replace(recipe, seed=draw_seed())
 
 
-def prepare(wanted: Sequence[Recipe], places: Sequence[Destination]) -> list[Job]:
+def prepare(
+    wanted: Sequence[Recipe], places: Sequence[Destination], *, look: Callable[[Recipe], Located] = located
+) -> list[Job]:
     """Everything that can be known before a weight is opened: files that enter, weights located, plans, encoders.
+
+    Args:
+        look: how weights are found, `located` or `foreseen`.
 
     Raises:
         UsageError, ModelError: what is wrong with the first recipe that cannot be made.
     """
+    from .. import sources
     from ..plan import make_plan
-    from ..sources import look
 
-    located = finder()
+    find = finder(look)
     looked: dict[tuple[str, tuple[str, ...]], Sources] = {}
     jobs = []
     for recipe, place in zip(wanted, places, strict=True):
         check_device(recipe.device)
-        found = located(recipe)
+        found = find(recipe)
         entering = recipe.command, recipe.files
         if entering not in looked:
-            looked[entering] = look(recipe)
+            looked[entering] = sources.look(recipe)
         plan = make_plan(recipe, found.card, place.container, looked[entering])
+        plan = replace(plan, notes=(*plan.notes, *found.notes))
         check_encoding(plan.output.spec(), plan.output.container)  # by its table alone
         jobs.append(Job(plan, found, place))
     return jobs

@@ -5,6 +5,7 @@ Knows standard output, and computes nothing.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -74,11 +75,12 @@ def one_line(text: str) -> str:
 
 def plan_text(plan: Plan) -> str:
     """A plan as a table of its stages, then the file, the memory and the remarks."""
-    rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "fps", "steps", "guidance", "memory")]
+    rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "latents", "fps", "steps", "guidance", "memory")]
     rows += [_stage_row(stage) for stage in plan.stages]
+    passes = [(f"{stage.kind} sigmas", _levels(stage.sigmas)) for stage in plan.stages if stage.steps]
     tail = [("file", _output_text(plan.output)), ("memory", human_bytes(plan.memory_bytes))]
     notes = [f"note: {one_line(note)}" for note in plan.notes]
-    return "\n".join([columns(_head(plan)), "", columns(rows), "", columns(tail), *notes])
+    return "\n".join([columns(_head(plan)), "", columns(rows), "", columns([*passes, *tail]), *notes])
 
 
 def _head(plan: Plan) -> list[tuple[object, ...]]:
@@ -108,16 +110,33 @@ def _footage_text(footage: Footage) -> str:
 def _stage_row(stage: StagePlan) -> tuple[object, ...]:
     size = f"{stage.pixels.width}x{stage.pixels.height}"
     name = f"{stage.kind} x{stage.factor}" if stage.factor > 1 else stage.kind
-    guidance = f"{stage.guidance_scale:g}" if stage.steps else "-"
+    cells = stage.latent
     return (
         name,
         stage.pixels.frames,
         size,
+        f"{cells.width}x{cells.height}x{cells.frames}" if cells else "-",
         human_rate(stage.fps),
         f"{stage.steps} {stage.sampler}" if stage.steps else "-",
-        guidance,
+        _guidance(stage) if stage.steps else "-",
         human_bytes(stage.memory_bytes),
     )
+
+
+def _guidance(stage: StagePlan) -> str:
+    """The scales of a pass, from high noise to low: `3, stg 1`."""
+
+    def told(scales: Iterable[float]) -> str:
+        return "/".join(f"{scale:g}" for scale, _ in itertools.groupby(scales))
+
+    stg = told(span.stg_scale if span.perturbs else 0.0 for span in stage.guidance)
+    return told(span.scale for span in stage.guidance) + (f", stg {stg}" if stg != "0" else "")
+
+
+def _levels(sigmas: tuple[float, ...]) -> str:
+    """A schedule; of a long one, both ends."""
+    told = [f"{sigma:.4g}" for sigma in sigmas]
+    return " ".join(told if len(told) <= 14 else [*told[:7], "…", *told[-6:]])
 
 
 def _output_text(output: OutputPlan) -> str:

@@ -243,3 +243,26 @@ def test_missing_packages_are_named(monkeypatch):
     assert doctor.examine("packages", doctor.packages) == doctor.Check(
         "packages", False, "missing: einops; pip install --upgrade vgen-cli"
     )
+
+
+def test_a_named_model_is_planned_without_its_weights(shell, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    shown = shell("plan", "a red circle", "-m", "ltxv-13b-0.9.8-dev").out
+    assert "spatial-upsample x2  121     1600x896  50x28x16" in shown
+    assert "1/6/8/6/1, stg 0/4/2/1" in shown
+    assert "0.9548 0.932" in shown
+    assert "vgen models pull ltxv-13b-0.9.8-dev" in shown
+    made = shell("t2v", "a red circle", "-m", "ltxv-13b-0.9.8-dev")
+    assert (made.code, made.out) == (2, "")
+    assert "vgen models pull ltxv-13b-0.9.8-dev" in made.err
+
+
+def test_presets_are_listed_and_taken(shell, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert "single-pass" in shell("models", "show", "ltxv-2b-0.9.8-distilled").out
+    words = ("plan", "a red circle", "-m", "ltxv-2b-0.9.8-distilled", "--preset")
+    stages = json.loads(shell(*words, "single-pass", "--json").out)["stages"]
+    assert [stage["kind"] for stage in stages] == ["base", "decode"]
+    wrong = shell(*words, "quick")
+    assert wrong.code == 2
+    assert "its presets: multi-scale, single-pass" in wrong.err
