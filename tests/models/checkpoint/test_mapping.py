@@ -1,6 +1,7 @@
 """Files larger than memory, files at odd addresses, files that change, and what loading costs the host."""
 
 import json
+import math
 import os
 import struct
 import subprocess
@@ -15,6 +16,7 @@ from models.checkpoint.header import read_header
 from models.checkpoint.mapping import TYPES, kept
 from models.checkpoint.shards import table
 from models.errors import CheckpointError
+from tests.models.checkpoint import published
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -89,6 +91,8 @@ MEASURE = """
 import sys, threading, time
 from pathlib import Path
 import torch
+from models.checkpoint import inspect
+from models.checkpoint.build import build, load
 from models.checkpoint.header import read_header
 from models.checkpoint.mapping import kept
 from models.checkpoint.shards import table
@@ -102,16 +106,31 @@ def watch():
         peak[:] = map(max, peak, memory())
         time.sleep(0.002)
 
-stored = table(read_header(Path(sys.argv[1])))
-wanted = getattr(torch, sys.argv[2])
+path, dtype, device = Path(sys.argv[1]), getattr(torch, sys.argv[2]), sys.argv[3]
+parts = inspect(path).parts
+stored = table(read_header(path))
+for part in parts.values():
+    build(part)
 start, peak, done = memory(), memory(), threading.Event()
 thread = threading.Thread(target=watch)
 thread.start()
-held = kept(stored, lambda name, view: view.to(device=sys.argv[3], dtype=wanted))
+held = [load(part, device=device, dtype=dtype) for part in parts.values()]
+if not parts:
+    held = kept(stored, lambda name, view: view.to(device=device, dtype=dtype))
 done.set()
 thread.join()
 print(*(high - low for high, low in zip(peak, start)), memory()[0] - start[0])
 """
+
+
+def measured(path, dtype, device="cpu"):
+    """Bytes by which private and resident memory grew at most while a file was loaded, and private memory after."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path), dtype, device], check=True, capture_output=True, text=True
+    )
+    private, resident, after = map(int, run.stdout.split())
+    print(f"{path.name} as {dtype}: private +{private >> 20} MiB, resident +{resident >> 20}, {after >> 20} stay")  # noqa: T201
+    return private, resident
 
 
 @LINUX
@@ -123,12 +142,28 @@ def test_loading_needs_the_largest_tensor_and_what_stays(tmp_path, dtype, device
     side, count = 8192, 24  # 24 tensors of 128 MiB: 3 GiB
     path = tmp_path / "a.safetensors"
     sparse(path, "BF16", {f"layer.{index}": [side, side] for index in range(count)})
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(path), dtype, device], check=True, capture_output=True, text=True
-    )
-    private, resident, after = map(int, run.stdout.split())
-    print(f"{dtype} on {device}: private +{private >> 20} MiB, resident +{resident >> 20} MiB, stays {after >> 20} MiB")  # noqa: T201
+    private, resident = measured(path, dtype, device)
     one, slack = 2 * side * side, 64 << 20
     remains = stays * one * count
     assert private <= remains + one + slack
     assert resident <= remains + one + slack
+
+
+@LINUX
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("index", "dtype", "stays"),
+    [
+        (-2, "bfloat16", 0),  # 13B, 28.6 GB
+        (-1, "bfloat16", 0),  # 13B in 8 bits, 15.7 GB
+        (0, "bfloat16", 2 * (1_923_385_472 + 419_193_649)),  # 2B in float32, 9.4 GB
+    ],
+)
+def test_a_published_model_needs_what_stays(tmp_path, index, dtype, stays):
+    file = published.FILES[index]
+    largest = max(
+        math.prod(shape) * published.WIDTH[file.type_of(name, shape)] for name, shape in file.tensors().items()
+    )
+    private, resident = measured(file.write(tmp_path), dtype)
+    assert private <= stays + largest + (64 << 20)
+    assert resident <= stays + largest + (64 << 20)
