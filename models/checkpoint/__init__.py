@@ -5,6 +5,7 @@
     parts.py        the parts of a model in a folder or a file
     inspect.py      what a path is, what it holds and what it lacks
     lora.py         small changes to the weights of a part
+    fetched.py      parts out of the hub's cache
     locate.py       a name or a path and the card that goes with it
     mapping.py      files as memory (torch)
     build.py        the modules themselves, mapped and assigned (torch)

@@ -210,7 +210,7 @@ def _with_parts_beside(file: Path, parts: Mapping[str, Part]) -> tuple[dict[str,
             notes.append(f"left out what lies beside it: {error}")
             continue
         for part in inside.values():
-            if part.name not in parts and _fits(part, transformer):
+            if part.name not in parts and fits(part, transformer):
                 found[part.name].append(part)
     complete = dict(parts)
     for name, several in found.items():
@@ -233,9 +233,11 @@ def _places_beside(file: Path) -> list[Path]:
     return folders + [other for other in others if other != file and _PART_FILE.search(other.stem)]
 
 
-def _fits(part: Part, transformer: Part) -> bool:
+def fits(part: Part, transformer: Part) -> bool:
     """Whether a part goes with a transformer, as far as its width says; another transformer never does."""
     config = transformer.config
+    if part.network == "tokenizer":
+        return True
     if part.network == "text_encoder":
         return bool(part.config.d_model == config.caption_channels)
     channels = getattr(part.config, "latent_channels" if part.network == "autoencoder" else "in_channels")

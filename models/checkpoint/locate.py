@@ -10,39 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from .. import catalog, hub_cache
-from ..catalog import SPATIAL, TEMPORAL, ModelCard, ModelFile
+from ..catalog import SPATIAL, TEMPORAL, ModelCard
 from ..errors import CheckpointError, UnknownNameError, UnsupportedConfigError
-from .inspect import NEEDED, Inspection, inspect, recognised
+from .fetched import cached_parts, cached_tokenizer
+from .inspect import NEEDED, Inspection, fits, inspect, recognised
 from .lora import with_loras
-from .parts import Part, file_contents, folder_part, room_of, tokenizer_folder
+from .parts import Part, folder_part, room_of, tokenizer_folder
 
 _UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
 _TYPES = {"F32": "float32", "F16": "float16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
 _LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
+_SHARED = ("text_encoder", "tokenizer")
+"""Parts that are the same in every release."""
 _OPTIONS = {
     "text_encoder": "--text-encoder PATH",
     "autoencoder": "--vae PATH",
     "temporal_upsampler": "--temporal-upsampler PATH",
     "spatial_upsampler": "--spatial-upsampler PATH",
 }
-
-TOKENIZERS = tuple(
-    ModelFile(repo, path, "tokenizer")
-    for repo, folder in (
-        ("Lightricks/LTX-Video", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.5", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.7-dev", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.7-distilled", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.8-13B-distilled", "tokenizer/"),
-        ("PixArt-alpha/PixArt-XL-2-1024-MS", "tokenizer/"),
-        ("google/t5-v1_1-xxl", ""),
-    )
-    for path in (f"{folder}tokenizer.json", f"{folder}spiece.model")
-)
-"""Where the one tokenizer of every T5 v1.1 was published; any of them will do."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +90,8 @@ def locate(
     parts |= {which: _part_at(which, Path(path)) for which, path in others.items() if path is not None}
     if text_encoder is not None:
         parts.update(_text_at(Path(text_encoder), parts.get("tokenizer")))
+    if card is None and not inspection.card:
+        parts, inspection = _with_cached(parts, inspection)
     _check_whole(name, inspection, parts)
     parts["transformer"] = with_loras(parts["transformer"], [(Path(path), scale) for path, scale in loras])
     inspection = inspection if inspection.generation else recognised(inspection, parts)
@@ -125,26 +114,24 @@ def _home(card: ModelCard) -> Path:
 
 def _fetched(card: ModelCard) -> Inspection:
     """A named model out of the hub's cache."""
-    places = {file: hub_cache.find(file) for file in card.files}
-    missing = [file for file, place in places.items() if place is None]
-    if missing or not places:
-        way = f"fetch them: vgen models pull {card.name}" if places else "give the path of its folder or file"
+    if not card.files or None in map(hub_cache.find, card.files):
+        way = f"fetch them: vgen models pull {card.name}" if card.files else "give the path of its folder or file"
         raise CheckpointError(f"the weights of {card.name} are not here; {way}")
-    parts: dict[str, Part] = {}
-    header: Mapping[str, Any] = {}
-    for file, place in places.items():
-        if place is None or file.part in parts:
-            continue
-        folder = place.parent
-        if file.part == "tokenizer":
-            parts["tokenizer"] = folder_part("tokenizer", folder)
-        elif place.suffix == ".safetensors" and not (folder / "config.json").is_file():
-            contents = file_contents(place)
-            parts.update(contents.parts)
-            header = header or contents.header
-        elif place.name == "config.json":
-            parts[file.part] = folder_part(file.part, folder)
+    parts, header = cached_parts(card.files)
     return recognised(Inspection(Path(card.name), "model", "original", card.family, header=header), parts)
+
+
+def _with_cached(parts: dict[str, Part], inspection: Inspection) -> tuple[dict[str, Part], Inspection]:
+    """The parts that a model lacks out of the hub's cache, where those of its release are there; and the notes."""
+    named = _named(inspection)
+    if named is None or "transformer" not in parts:
+        return parts, inspection
+    usable = {*_SHARED, *_UPSAMPLERS.values()} - set(parts)
+    usable -= {file.part for file in named.files if hub_cache.find(file) is None}
+    cached, _ = cached_parts(file for file in named.files if file.part in usable)
+    found = {name: part for name, part in cached.items() if fits(part, parts["transformer"])}
+    notes = tuple(f"the {name.replace('_', ' ')} is {part.path}, in the hub's cache" for name, part in found.items())
+    return parts | found, replace(inspection, notes=(*inspection.notes, *notes))
 
 
 def _looks_like_path(name: str) -> bool:
@@ -211,7 +198,7 @@ def _text_at(path: Path, own: Part | None) -> dict[str, Part]:
     encoder = _part_at("text_encoder", path)
     folder = tokenizer_folder(path if path.is_dir() else path.parent)
     if folder is None and own is None:
-        folder = next((place.parent for place in map(hub_cache.find, TOKENIZERS) if place is not None), None)
+        folder = cached_tokenizer()
     if folder is not None:
         own = folder_part("tokenizer", folder)
     if own is None:
@@ -238,7 +225,9 @@ def _ways(inspection: Inspection, missing: Sequence[str]) -> str:
     if options:
         ways.append(f"name {'them' if len(options) > 1 else 'it'} with {' and '.join(options)}")
     if named is not None and named.files:
-        ways.append(f"fetch the model: vgen models pull {named.name}")
+        listed = {file.part for file in named.files}
+        only = "".join(f" --part {part.replace('_', '-')}" for part in missing) if listed.issuperset(missing) else ""
+        ways.append(f"fetch {'it' if only else 'the model'}: vgen models pull {named.name}{only}")
     notes = "".join(f" ({note})" for note in inspection.notes if note.startswith("left out"))
     return ("; " if ways else "") + ", or ".join(ways) + notes
 

@@ -47,7 +47,8 @@ class Planner:
 
         recipe = job.recipe
         found = self._located(recipe)
-        return make_plan(recipe, found.card, job.place.container, look(recipe)), found
+        plan = make_plan(recipe, found.card, job.place.container, look(recipe))
+        return replace(plan, notes=(*plan.notes, *found.notes)), found
 
     def check(self, job: Job) -> Plan:
         """The plan of a job but for its prompt and seed, checked against the encoder's table.

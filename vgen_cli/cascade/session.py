@@ -60,8 +60,6 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
             block.compile()
         return part
 
-    for note in located.notes:
-        listener(Note(note))
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
     return Session(machine, Residency(machine.device, policy, loader))
 

@@ -31,6 +31,7 @@ from ..progress import reporting
 from ..quantities import human_bytes, whole
 from ..recipe import choice
 from ..version import __version__
+from ..weights import located
 from .asking import MakingOptions, recipes
 from .machine import check_device, package_version
 from .showing import columns, say, say_json
@@ -158,13 +159,12 @@ def _measured(
 def _located(recipe: Recipe, *, random: bool) -> tuple[Located, bool]:
     """The model and whether its weights are to be random: of a published model by its name they always are."""
     from models import catalog
-    from models.checkpoint import locate
 
     if recipe.model in catalog.names() and not catalog.find(recipe.model).embedded:
         from ..bench.weights import unread
 
         return unread(catalog.find(recipe.model)), True
-    return locate(recipe.model, text_encoder=recipe.text_encoder, vae=recipe.vae), random
+    return located(recipe), random
 
 
 def _versions() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from models import catalog, hub_cache
 from models.checkpoint import locate
-from models.checkpoint.locate import TOKENIZERS
+from models.checkpoint.fetched import TOKENIZERS
 from models.errors import CheckpointError
 from tests.models.checkpoint import published
 
@@ -77,6 +77,32 @@ def test_a_named_model_is_found_once_it_is_fetched(hub, tiny, name):
     hub(card.files[0]).unlink()
     with pytest.raises(CheckpointError, match="are not here"):
         locate(name)
+
+
+def test_a_file_takes_what_it_lacks_from_the_cache(hub, tmp_path, tiny):
+    card = catalog.find("ltxv-13b-0.9.8-distilled")
+    model = published.FILES[-2].write(tmp_path / "here")
+    with pytest.raises(CheckpointError, match=rf"vgen models pull {card.name} --part text-encoder --part tokenizer"):
+        locate(model)
+    fetch(hub, tiny, card)
+    located = locate(model)
+    assert located.parts["transformer"].path == model
+    assert located.parts["spatial_upsampler"].version == "0.9.8"
+    assert any("the text encoder is" in note and "in the hub's cache" in note for note in located.notes)
+    for file in card.files:
+        if file.part == "spatial_upsampler" or file.path.endswith("00002.safetensors"):
+            hub(file).unlink()
+    with pytest.raises(CheckpointError, match=r"has no text encoder; .*--part text-encoder$"):
+        locate(model)
+
+
+def test_what_does_not_fit_is_not_taken_from_the_cache(hub, tmp_path, tiny, folder):
+    fetch(hub, tiny, catalog.find("ltxv-13b-0.9.8-distilled"))
+    single = tiny.write_original(tmp_path / "ltxv-13b-0.9.8-distilled.safetensors").path
+    located = locate(single, text_encoder=folder.path)
+    assert set(located.parts) == {"transformer", "autoencoder", "text_encoder", "tokenizer"}
+    with pytest.raises(CheckpointError, match="has no text encoder"):
+        locate(single)
 
 
 def test_a_lone_text_encoder_takes_a_tokenizer_from_the_cache(hub, tmp_path, tiny, folder):
