@@ -190,6 +190,7 @@ class ModelCard:
             condition_noise: times the squared sigma, what is added to wholly held ones before every step;
             conditions_first: they are encoded before the first noise is drawn.
         condition_crf: H.264 quality at which pictures that enter are compressed once, None for not at all.
+        condition_resize: how frames that enter are brought to each stage's size, `lanczos` or `bilinear`.
         coordinate_maps: constant maps are joined to the latents at the transformer's input (`models/nano/maps.py`).
         noise_layout: whose order the initial noise is drawn in.
         values_per_position, values_per_pixel: numbers alive at the peak, a latent cell in the transformer and a
@@ -235,6 +236,7 @@ class ModelCard:
     condition_noise: float = 0.0
     conditions_first: bool = False
     condition_crf: int | None = None
+    condition_resize: str = "lanczos"
     coordinate_maps: bool = False
     noise_layout: str = "diffusers"
     values_per_position: int = 32768

@@ -186,6 +186,31 @@ StgMode = Annotated[
         autocompletion=_stg_modes,
     ),
 ]
+DecodeTimestep = Annotated[
+    Text,
+    _sampling("--decode-timestep", "How noisy the decoder is told the result is. Default: the model's.", "0..1"),
+]
+DecodeNoiseScale = Annotated[
+    Text,
+    _sampling("--decode-noise-scale", "Noise mixed into the result before the decoder. Default: the model's.", "0..1"),
+]
+ImageCondNoiseScale = Annotated[
+    Text,
+    _sampling(
+        "--image-cond-noise-scale",
+        "Noise on pictures that are held, anew at every step: more lets them move. Default: the model's.",
+        "X",
+    ),
+]
+ImageCrf = Annotated[
+    Text,
+    _sampling(
+        "--image-crf",
+        "Compress pictures once as they enter, as film is: higher lets them move more, 0 leaves them. "
+        "Default: the model's.",
+        "N",
+    ),
+]
 FlowShift = Annotated[Text, _sampling("--flow-shift", "Shift of the noise schedule. Default: the model's.", "X")]
 Sampler = Annotated[
     Text,
@@ -330,6 +355,10 @@ class SamplingOptions:
     stg_scale: StgScale = None
     stg_layers: StgLayers = None
     stg_mode: StgMode = None
+    decode_timestep: DecodeTimestep = None
+    decode_noise_scale: DecodeNoiseScale = None
+    image_cond_noise_scale: ImageCondNoiseScale = None
+    image_crf: ImageCrf = None
     flow_shift: FlowShift = None
     sampler: Sampler = None
     temporal_upsample: TemporalUpsample = None

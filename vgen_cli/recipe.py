@@ -194,6 +194,10 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "stg_scale": lambda v: quantities.number(v, 0, 100),
     "stg_layers": _layers,
     "stg_mode": _stg_mode,
+    "decode_timestep": lambda v: quantities.number(v, 0, 1),
+    "decode_noise_scale": lambda v: quantities.number(v, 0, 1),
+    "image_cond_noise_scale": lambda v: quantities.number(v, 0, 10),
+    "image_crf": lambda v: quantities.whole(v, 0, 51),
     "flow_shift": lambda v: quantities.number(v, 0.01, 100),
     "sampler": _sampler,
     "seed": lambda v: quantities.whole(v, *SEED_RANGE),
@@ -254,6 +258,9 @@ class Recipe:
         fps: the file's rate as an exact text, `24` or `24000/1001` (see `rate`).
         guidance_rescale: 0 to 1, how far guidance keeps to the spread of what the prompt alone gives.
         stg_scale, stg_layers, stg_mode: of spatio-temporal guidance (`models.cards.Guidance`).
+        decode_timestep, decode_noise_scale: what a decoder is told, and the noise mixed in before it.
+        image_cond_noise_scale: times the squared sigma, noise on pictures that are held, drawn anew at every step.
+        image_crf: quality of the H.264 that pictures are compressed with once as they enter; 0 for not at all.
         temporal_upsample, spatial_upsample: factor of a stage of the cascade; 1 leaves it out.
         bitrate: bits a second; crf: the codec's quality number; target_size: bytes. At most one of the three.
         max_vram: GiB.
@@ -286,6 +293,10 @@ class Recipe:
     stg_scale: float | None = None
     stg_layers: tuple[int, ...] | None = None
     stg_mode: str | None = None
+    decode_timestep: float | None = None
+    decode_noise_scale: float | None = None
+    image_cond_noise_scale: float | None = None
+    image_crf: int | None = None
     flow_shift: float | None = None
     sampler: str | None = None
     seed: int | None = None

@@ -18,10 +18,9 @@ from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
 from models.text.t5 import TextEncoder
 
-from ..media.fit import fitted
 from ..plan import StagePlan
 from ..recipe import Recipe
-from .frames import Frames, to_tensor
+from .frames import Frames, resized, to_tensor
 
 Draw = Callable[[tuple[int, ...]], Tensor]
 """Standard normal noise of a shape."""
@@ -106,28 +105,19 @@ class Guides:
     made_fps: Fraction = Fraction(1)
     _encoded: dict[Any, Held] = field(default_factory=dict)
 
-    def held(
-        self,
-        plan: StagePlan,
-        autoencoder: Any,
-        tiling: Tiling | None,
-        draw: Draw = torch.randn,
-        *,
-        sample: bool = False,
-    ) -> Held:
-        """The guides at a stage's size and rate; the autoencoder must be where it computes.
+    def held(self, plan: StagePlan, entry: Entry, draw: Draw = torch.randn) -> Held:
+        """The guides at a stage's size and rate.
 
         Args:
+            entry: its autoencoder must be where it computes.
             draw: source of noise, asked guide after guide in the order in which LTX-Video's code asks.
-            sample: as in `encode`.
         """
         key = plan.pixels, plan.fps
         if self.guides and key not in self._encoded:
             step = self.made_fps / plan.fps
             placed, leading, frames, noise = [], [], [], []
             for guide in self.guides:
-                picked = guide.frames[:: max(1, round(step))]
-                latents = encode(picked, plan, autoencoder, tiling, draw if sample else None)
+                latents = entry.latents(guide.frames[:: max(1, round(step))], plan)
                 if guide.at == 0:
                     placed.append((latents, guide.strength))
                 else:
@@ -138,22 +128,34 @@ class Guides:
         return self._encoded.get(key, Held())
 
 
-def encode(
-    frames: Frames, plan: StagePlan, autoencoder: Any, tiling: Tiling | None, draw: Draw | None = None
-) -> Tensor:
-    """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size.
+@dataclass(frozen=True)
+class Entry:
+    """How frames become latents.
 
-    Args:
+    Attributes:
         draw: source of noise, for latents drawn from the autoencoder's posterior; None takes its mode.
+        bilinear: how they are brought to a stage's size: as `frames.resized` does, or else by Lanczos.
     """
-    sized = fitted(frames, plan.pixels.width, plan.pixels.height, "stretch")
-    device = autoencoder.latents_mean.device
-    posterior = autoencoder.encode(to_tensor(sized).to(device), tiling)
-    raw = posterior.mode()
-    if draw is not None:
-        raw = raw + torch.exp(0.5 * posterior.logvar) * draw(tuple(raw.shape))
-    latents: Tensor = autoencoder.normalise(raw)
-    return latents.float()
+
+    autoencoder: Any
+    tiling: Tiling | None = None
+    draw: Draw | None = None
+    bilinear: bool = False
+
+    def latents(self, frames: Frames, plan: StagePlan) -> Tensor:
+        """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size."""
+        height, width = plan.pixels.height, plan.pixels.width
+        if not self.bilinear:
+            from ..media.fit import fitted  # LAZY
+
+            frames = fitted(frames, width, height, "stretch")
+        video = resized(to_tensor(frames).to(self.autoencoder.latents_mean.device), height, width)
+        posterior = self.autoencoder.encode(video, self.tiling)
+        raw = posterior.mode()
+        if self.draw is not None:
+            raw = raw + torch.exp(0.5 * posterior.logvar) * self.draw(tuple(raw.shape))
+        made: Tensor = self.autoencoder.normalise(raw)
+        return made.float()
 
 
 def encode_prompts(encoder: TextEncoder, recipe: Recipe, card: ModelCard, *, guided: bool) -> Conditioning:

@@ -12,6 +12,7 @@ import numpy as np
 from ..media.fit import fitted
 from ..media.picture import is_picture, read_picture
 from ..media.reader import frames as read_frames
+from ..media.recompress import recompressed
 from ..plan import Footage, Plan
 from ..plan.extent import nearest
 from ..plan.records import FLOW
@@ -87,7 +88,9 @@ def pictures(plan: Plan, number: int) -> list[tuple[Frames, int, float]]:
         if start <= pin.frame < start + plan.windows.frames and pin.strength > 0:
             picture = read_picture(pin.path, background)[None]
             sized = fitted(picture, output.width, output.height, recipe.fit or "cover", background)
-            found.append((padded(sized, made.height, made.width), pin.frame - start, pin.strength))
+            wide = padded(sized, made.height, made.width)
+            shown = wide if pin.crf is None else recompressed(wide, pin.crf)
+            found.append((shown, pin.frame - start, pin.strength))
     return found
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Frames = np.ndarray
 """A piece of a clip, `(t, H, W, 3)` uint8."""
@@ -26,6 +27,17 @@ def to_bytes(pieces: Iterable[Tensor]) -> Iterator[Frames]:
 def to_tensor(frames: Frames) -> Tensor:
     """`(t, H, W, 3)` uint8 → `(1, 3, t, H, W)` float32 in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+
+
+def resized(piece: Tensor, height: int, width: int) -> Tensor:
+    """`(1, 3, t, H, W)` at another size, bilinear between pixel centres and without a filter before it.
+
+    Source: LTX-Video, for what it makes in two passes and for what enters them.
+    """
+    if piece.shape[3:] == (height, width):
+        return piece
+    frames = functional.interpolate(piece[0].transpose(0, 1), (height, width), mode="bilinear")
+    return frames.transpose(0, 1)[None]
 
 
 def cropped(pieces: Iterable[Frames], height: int, width: int) -> Iterator[Frames]:

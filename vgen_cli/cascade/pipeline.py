@@ -21,7 +21,7 @@ from ..media.audio import Audio
 from ..media.destination import Destination
 from ..media.digest import digest
 from ..media.writer import WrittenClip, write_clip
-from ..plan import Plan, StagePlan
+from ..plan import Plan, StagePlan, card_for
 from ..version import __version__
 from . import entering, frames, stages
 from .clock import Clock
@@ -119,8 +119,7 @@ def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None)
 
 def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Iterator[Frames]:
     """The made clip, window after window."""
-    recipe, card = plan.recipe, located.card.compat(plan.recipe.compat)
-    card = card.preset(recipe.preset) if recipe.preset else card
+    recipe, card = plan.recipe, card_for(plan.recipe, located.card)
     machine, residency = session or open_session(plan, located, clock.listener)
     clock.machine, conditioning = machine, None
     if plan.prompted:

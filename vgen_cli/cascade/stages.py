@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
 from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, add_noise, denoiser, held
@@ -26,9 +25,9 @@ from models.shapes import PixelShape
 
 from ..errors import RunError
 from ..plan import StagePlan
-from .conditioning import Conditioning, Guides, Held, Text, encode
+from .conditioning import Conditioning, Entry, Guides, Held, Text
 from .device import Machine
-from .frames import Frames
+from .frames import Frames, resized
 from .memory import Residency
 
 OnStep = Callable[[str, int, int], None]
@@ -66,7 +65,12 @@ class Context:
         if not self.guides.guides:
             return Held()
         with self.residency.part("autoencoder") as autoencoder:
-            return self.guides.held(plan, autoencoder, self.tiling, self.noise, sample=self.card.posterior_sample)
+            return self.guides.held(plan, self.entry(autoencoder), self.noise)
+
+    def entry(self, autoencoder: Any) -> Entry:
+        """How frames become latents in this window."""
+        draw = self.noise if self.card.posterior_sample else None
+        return Entry(autoencoder, self.tiling, draw, bilinear=self.card.condition_resize == "bilinear")
 
 
 Stage = Callable[[LatentState, StagePlan, Context], LatentState]
@@ -118,9 +122,8 @@ def enter(frames: Frames, plan: StagePlan, context: Context) -> LatentState:
     """
     size = (plan.pixels.height, plan.pixels.width) if plan.steps else frames.shape[1:3]
     before = replace(plan, pixels=PixelShape(len(frames), *size))
-    draw = context.noise if context.card.posterior_sample else None
     with context.residency.part("autoencoder") as autoencoder:
-        latents = encode(frames, before, autoencoder, context.tiling, draw)
+        latents = context.entry(autoencoder).latents(frames, before)
     if plan.kind == BASE:
         latents = add_noise(latents, context.noise(tuple(latents.shape)), plan.sigmas[0])
     return LatentState(_finite(latents, plan, context))
@@ -147,15 +150,7 @@ def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[T
             tiling=context.tiling,
         )
         for piece in pieces:
-            yield _resized(_finite(piece, plan, context), plan.pixels)
-
-
-def _resized(piece: Tensor, size: PixelShape) -> Tensor:
-    """`(1, 3, t, H, W)` at a size, as LTX-Video's code has it after its second pass."""
-    if piece.shape[3:] == (size.height, size.width):
-        return piece
-    frames = functional.interpolate(piece[0].transpose(0, 1), (size.height, size.width), mode="bilinear")
-    return frames.transpose(0, 1)[None]
+            yield resized(_finite(piece, plan, context), plan.pixels.height, plan.pixels.width)
 
 
 def _decode_noise(

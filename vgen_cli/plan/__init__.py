@@ -16,13 +16,14 @@ from ..media.spec import CODECS, CONTAINERS, PIXEL_FORMATS, default_codec
 from ..quantities import human_rate
 from ..recipe import Recipe, near
 from ..sources import Sources
+from .card import card_for
 from .doors import route
 from .extent import Sides, frames_in, sides_of
 from .records import Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
 from .route import Route
 from .stages import given, with_memory
 
-__all__ = ["Footage", "OutputPlan", "Pinned", "Plan", "StagePlan", "Windows", "make_plan"]
+__all__ = ["Footage", "OutputPlan", "Pinned", "Plan", "StagePlan", "Windows", "card_for", "make_plan"]
 
 
 def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: Sources | None = None) -> Plan:
@@ -38,9 +39,7 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         UsageError: something this model cannot make; the message says what it can.
         ModelError: an unknown preset, or a schedule that cannot have so many steps.
     """
-    card = card.compat(recipe.compat)
-    if recipe.preset is not None:
-        card = card.preset(recipe.preset)
+    card = card_for(recipe, card)
     sources = sources or Sources()
     way = route(recipe, card, sources)
     stages = with_memory(way.stages, recipe, card)
@@ -63,7 +62,7 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         notes,
         memory,
         recipe.prompt or str(sources.recipe.get("prompt", "")),
-        way.pins,
+        tuple(replace(pin, crf=card.condition_crf) for pin in way.pins),
         way.footage,
     )
 

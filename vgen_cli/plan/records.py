@@ -80,11 +80,17 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Pinned:
-    """A picture pinned to a frame of the made clip, counted from 0 over all windows; strength 1 holds it."""
+    """A picture pinned to a frame of the made clip, counted from 0 over all windows.
+
+    Attributes:
+        strength: 1 holds it as it is, 0 ignores it.
+        crf: quality of the H.264 that it is compressed with once, None for not at all.
+    """
 
     path: str
     frame: int
     strength: float = 1.0
+    crf: int | None = None
 
 
 @dataclass(frozen=True)

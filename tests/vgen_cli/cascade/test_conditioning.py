@@ -12,7 +12,7 @@ import torch
 from models.catalog import find
 from models.diffusion.denoiser import LatentState
 from models.shapes import LatentShape, PixelShape
-from vgen_cli.cascade.conditioning import Guide, Guides, Held, encode_prompts
+from vgen_cli.cascade.conditioning import Entry, Guide, Guides, Held, encode_prompts
 from vgen_cli.plan import StagePlan
 from vgen_cli.recipe import Recipe
 
@@ -79,13 +79,13 @@ def grey(levels):
 def test_guides_are_encoded_at_the_size_and_rate_of_a_stage_once():
     autoencoder = Autoencoder()
     guides = Guides([Guide(grey(range(0, 90, 10))), Guide(grey([255]), 11, 0.5)], Fraction(16))
-    held = guides.held(stage(8), autoencoder, None)
+    held = guides.held(stage(8), Entry(autoencoder))
     assert autoencoder.encoded == [(5, 16, 16), (1, 16, 16)]  # every second frame of nine
     assert [(latents.shape, strength) for latents, strength in held.placed] == [((1, 1, 2, 1, 1), 1.0)]
     assert held.frames == (5.5,)
     assert held.leading[0][1] == 0.5
-    assert guides.held(stage(8), autoencoder, None) is held
-    whole = guides.held(stage(16, 33, 32), autoencoder, None)
+    assert guides.held(stage(8), Entry(autoencoder)) is held
+    whole = guides.held(stage(16, 33, 32), Entry(autoencoder))
     assert autoencoder.encoded[2:] == [(9, 32, 32), (1, 32, 32)]
     assert whole.frames == (11.0,)
 
@@ -101,4 +101,4 @@ def test_what_is_placed_is_held_in_the_clip_and_what_leads_before_it():
 
 def test_a_state_without_guides_is_left_as_it_is():
     state = LatentState(torch.zeros(1, 1, 4, 1, 1))
-    assert Guides().held(stage(8), None, None).conditions(state, state.latents[:, :, :0]) is state
+    assert Guides().held(stage(8), Entry(None)).conditions(state, state.latents[:, :, :0]) is state
