@@ -1,6 +1,6 @@
 """`python -m models.training`: make the embedded model again, stage by stage; a stopped run resumes.
 
-python -m models.training all --out runs/nano            the shipped weights, about two hours on two cores
+python -m models.training all --out runs/nano            the shipped weights, two and a half hours on two cores
 python -m models.training all --smoke --out runs/smoke   every stage, small, in about a minute
 """
 
