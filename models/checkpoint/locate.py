@@ -6,7 +6,7 @@ Knows the catalogue and what `inspect` finds. No torch; loads nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +77,9 @@ def locate(
     """
     name = str(name_or_path)
     card = None
+    others = {"autoencoder": vae, "temporal_upsampler": temporal_upsampler, "spatial_upsampler": spatial_upsampler}
+    given = {which for which, path in others.items() if path is not None}
+    given |= set(_SHARED) if text_encoder is not None else set()
     if name not in catalog.names() and Path(name).exists():
         inspection = inspect(name)
         _check_model(inspection)
@@ -84,9 +87,8 @@ def locate(
         raise CheckpointError(f"there is no file or folder {name}")
     else:
         card = catalog.find(name)
-        inspection = inspect(_home(card)) if card.embedded else _fetched(card)
+        inspection = inspect(_home(card)) if card.embedded else _fetched(card, given)
     parts = dict(inspection.parts)
-    others = {"autoencoder": vae, "temporal_upsampler": temporal_upsampler, "spatial_upsampler": spatial_upsampler}
     parts |= {which: _part_at(which, Path(path)) for which, path in others.items() if path is not None}
     if text_encoder is not None:
         parts.update(_text_at(Path(text_encoder), parts.get("tokenizer")))
@@ -112,12 +114,13 @@ def _home(card: ModelCard) -> Path:
     return folder
 
 
-def _fetched(card: ModelCard) -> Inspection:
-    """A named model out of the hub's cache."""
-    if not card.files or None in map(hub_cache.find, card.files):
+def _fetched(card: ModelCard, given: Set[str]) -> Inspection:
+    """A named model out of the hub's cache; the parts that are `given` need not be there."""
+    needed = [file for file in card.files if file.part not in given]
+    if not needed or None in map(hub_cache.find, needed):
         way = f"fetch them: vgen models pull {card.name}" if card.files else "give the path of its folder or file"
         raise CheckpointError(f"the weights of {card.name} are not here; {way}")
-    parts, header = cached_parts(card.files)
+    parts, header = cached_parts(needed)
     return recognised(Inspection(Path(card.name), "model", "original", card.family, header=header), parts)
 
 

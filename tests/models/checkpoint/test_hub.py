@@ -79,6 +79,18 @@ def test_a_named_model_is_found_once_it_is_fetched(hub, tiny, name):
         locate(name)
 
 
+def test_a_named_model_with_a_text_encoder_from_another_place(hub, tmp_path, tiny):
+    card = catalog.find("ltxv-2b-0.9.5")
+    fetch(hub, tiny, card)
+    text = published.write(tmp_path / "t" / "t5xxl.safetensors", published.text_encoder(), lambda *_: "F16")
+    tiny.write_tokenizer(text.parent)
+    shutil.rmtree(hub_cache.home("PixArt-alpha/PixArt-XL-2-1024-MS"))
+    with pytest.raises(CheckpointError, match="are not here"):
+        locate(card.name)
+    located = locate(card.name, text_encoder=text)
+    assert (located.card.name, located.parts["tokenizer"].path) == (card.name, text.parent)
+
+
 def test_a_file_takes_what_it_lacks_from_the_cache(hub, tmp_path, tiny):
     card = catalog.find("ltxv-13b-0.9.8-distilled")
     model = published.FILES[-2].write(tmp_path / "here")

@@ -186,6 +186,16 @@ def test_faults_of_shards(folder):
     fault("index")
 
 
+def test_a_tensor_in_two_shards_is_refused(folder):
+    place = folder.path / "transformer"
+    weight_map = shard(place)
+    name = next(name for name, file in weight_map.items() if "00001" in file)
+    second = place / "diffusion_pytorch_model-00002-of-00002.safetensors"
+    save_file({**load_file(str(second)), name: torch.zeros(1)}, str(second))
+    with pytest.raises(CheckpointError, match=rf"{second.name} holds the tensor {name}.*does not place there"):
+        inspect(folder.path)
+
+
 def test_faults_of_folders(tmp_path, folder):
     with pytest.raises(CheckpointError, match="there is no"):
         inspect(tmp_path / "none")
