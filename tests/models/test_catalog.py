@@ -152,3 +152,61 @@ def test_the_embedded_weights_are_those_of_the_card():
 def test_importing_needs_no_torch():
     code = "import sys, models.catalog as c; c.find('nano'); sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+PUBLISHED = [name for name in catalog.names() if name != "nano"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_was_published_says_where_its_files_are(name):
+    card = catalog.find(name)
+    own = next(file for file in card.files if file.part == "model")
+    assert own.repo == card.source == "Lightricks/LTX-Video"
+    assert catalog.published_as(own.path).name == name
+    assert {file.part for file in card.files} >= {"model", "text_encoder", "tokenizer"}
+    upsamplers = {file.part for file in card.files} & set(catalog.UPSAMPLERS.values())
+    assert upsamplers == {catalog.UPSAMPLERS[stage.kind] for stage in card.stages[1:]}
+    assert len(set(card.files)) == len(card.files)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_size_of_a_file_is_that_of_its_numbers(name):
+    """To a percent: what the transformer and the autoencoder weigh in the type they are stored in."""
+    card = catalog.find(name)
+    parts = card.part_parameters["transformer"] + card.part_parameters["autoencoder"]
+    size = next(file.size for file in card.files if file.part == "model")
+    if card.weights_dtype == "float8_e4m3fn":
+        width = 4096 if card.layers == 48 else 2048
+        eighth = card.layers * (8 * width**2 + 8 * width**2)  # matrices of attention and feed-forward
+        assert size == pytest.approx(2 * parts - eighth, rel=0.01)
+    else:
+        assert size == pytest.approx(parts * {"float32": 4, "bfloat16": 2}[card.weights_dtype], rel=0.01)
+
+
+def test_folders_of_the_hub_are_known_by_their_id():
+    assert catalog.published_as("Lightricks/LTX-Video-0.9.8-13B-distilled").name == "ltxv-13b-0.9.8-distilled"
+    assert catalog.published_as("") is None
+    assert catalog.published_as("someone/else") is None
+
+
+def test_a_release_is_a_template_too():
+    assert catalog.template("ltx", "13b-0.9.7-dev").name == "ltxv-13b-0.9.7-dev"
+    assert catalog.template("ltx", "0.9.1").name == "ltx-0.9.1"
+    assert catalog.template("ltx", "3b-9.9").name == "ltx-0.9.5"
+
+
+def test_values_of_every_span_are_changed_together():
+    base = catalog.find("ltxv-13b-0.9.8-dev").base
+    changed = base.changed({"guidance_scale": 2.0, "stg_mode": "attention_skip", "cfg_star": False})
+    assert {(span.scale, span.stg_mode, span.star) for span in changed.guidance} == {(2.0, "attention_skip", False)}
+    assert [span.until for span in changed.guidance] == [span.until for span in base.guidance]
+    assert (base.guidance_scale, changed.guidance_scale) == (8.0, 2.0)
+
+
+def test_skips_go_with_the_steps():
+    base = catalog.find("ltxv-13b-0.9.8-dev").base
+    whole = sigmas.linear_quadratic(30)
+    assert base.levels() == (*whole[:27], 0.0)
+    assert catalog.find("ltxv-13b-0.9.8-dev").stage("spatial-upsample").levels() == tuple(whole[17:])
+    assert len(base.levels(10)) == 10
+    assert len(base.levels(1)) == 2

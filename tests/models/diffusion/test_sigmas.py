@@ -274,3 +274,12 @@ def test_neither_torch_nor_numpy_is_imported():
     code = f"import sys, {modules}\nprint({{'torch', 'numpy'}} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_values_picked_of_a_list_are_spread_evenly_from_the_first():
+    listed = [1.0, 0.9, 0.8, 0.5, 0.4, 0.2]
+    assert sigmas.picked(listed) == [*listed, 0.0]
+    assert sigmas.picked(listed, 3) == [1.0, 0.8, 0.4, 0.0]
+    assert sigmas.picked([*listed, 0.0], 1) == [1.0, 0.0]
+    with pytest.raises(ModelError, match="7 steps are too many for a fixed list of 6"):
+        sigmas.picked(listed, 7)
