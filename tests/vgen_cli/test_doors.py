@@ -115,12 +115,15 @@ def test_a_video_goes_on_without_a_seam(shell, made):
 
 
 def test_pictures_are_filled_in_between(shell, made):
-    images = [made / "frames" / name for name in ("00000.png", "00032.png")]
-    assert shell("interpolate", *images, "--prompt", PROMPT, "-s", 1, "--num-frames", 20, "-o", "between/").code == 0
+    images = [made / "frames" / name for name in ("00000.png", "00016.png", "00032.png")]
+    assert shell("interpolate", *images, "--prompt", PROMPT, "-s", 1, "--num-frames", 41, "-o", "between/").code == 0
     between, given = pictures("between"), pictures(made / "frames")
-    assert len(between) == 20
-    assert decibels(between[0], given[0]) >= 25
-    assert decibels(between[-1], given[-1]) > decibels(between[-1], given[0]) + 3
+    assert len(between) == 41
+    for frame, picture in ((0, 0), (40, 32)):
+        assert decibels(between[frame], through_the_autoencoder(given[picture : picture + 1])[0]) >= 30
+    assert decibels(between[20], given[16]) > max(decibels(between[20], given[other]) for other in (0, 32))
+    steps = steps_of(between)
+    assert steps.max() <= 4 * np.median(steps)  # from picture to picture without a jump
 
 
 @pytest.mark.parametrize(

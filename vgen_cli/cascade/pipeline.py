@@ -28,6 +28,7 @@ from .clock import Clock
 from .conditioning import Guide, Guides, encode_prompts
 from .enlarge import enlarged
 from .frames import Frames, Tail
+from .landing import landed
 from .session import Session, open_session
 
 if TYPE_CHECKING:
@@ -149,8 +150,17 @@ def _windows(plan: Plan, context: stages.Context, clock: Clock) -> Iterator[Iter
             guides.insert(0, Guide(held))
         own = replace(context, guides=Guides(guides, plan.stages[-1].fps))
         tail = Tail(plan.windows.overlap)
-        yield tail.noted(_window(plan, own, clock, None if footage is None else next(footage)))
+        window = _window(plan, own, clock, None if footage is None else next(footage))
+        yield tail.noted(_landed(window, plan, own) if plan.windows.land else window)
         held = tail.frames if plan.windows.hold and plan.windows.overlap else None
+
+
+def _landed(window: Iterator[Frames], plan: Plan, context: stages.Context) -> Iterator[Frames]:
+    """A window that ends at the picture pinned to its last frame; over a quarter of a second, where it must be led."""
+    last = plan.windows.frames - 1
+    pictures = [guide.frames for guide in context.guides.guides if guide.at == last]
+    decoding = plan.stages[-1]
+    return landed(window, lambda: stages.seen(pictures[0], decoding, context), max(1, round(decoding.fps / 4)))
 
 
 def _window(plan: Plan, context: stages.Context, clock: Clock, footage: Frames | None) -> Iterator[Frames]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,7 +28,7 @@ from ..errors import RunError
 from ..plan import StagePlan
 from .conditioning import Conditioning, Entry, Guides, Held, Text
 from .device import Machine
-from .frames import Frames, resized
+from .frames import Frames, resized, to_bytes
 from .memory import Residency
 
 OnStep = Callable[[str, int, int], None]
@@ -127,6 +128,13 @@ def enter(frames: Frames, plan: StagePlan, context: Context) -> LatentState:
     if plan.kind == BASE:
         latents = add_noise(latents, context.noise(tuple(latents.shape)), plan.sigmas[0])
     return LatentState(_finite(latents, plan, context))
+
+
+def seen(picture: Frames, plan: StagePlan, context: Context) -> Frames:
+    """A picture `(1, H, W, 3)` as it comes out of the autoencoder, at the size of the decode stage."""
+    still = replace(plan, pixels=replace(plan.pixels, frames=1), latent=replace(plan.cells, frames=1))
+    state = enter(picture, still, context)
+    return np.concatenate(list(to_bytes(decode(state, still, replace(context, guides=Guides())))))
 
 
 def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[Tensor, None, None]:

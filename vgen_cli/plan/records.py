@@ -133,12 +133,14 @@ class Windows:
         frames: of each, at the made clip's rate.
         overlap: frames that a window shares with the one before, over which the two are cross-faded.
         hold: whether the overlap is held as a condition too.
+        land: whether each ends at the picture that is pinned to its last frame, exactly.
     """
 
     frames: int
     count: int = 1
     overlap: int = 0
     hold: bool = False
+    land: bool = False
 
     def start(self, number: int) -> int:
         """The frame of the made clip at which a window begins, windows counted from 0."""

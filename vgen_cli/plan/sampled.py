@@ -167,7 +167,7 @@ def between_pictures(recipe: Recipe, card: ModelCard, sources: Sources) -> Route
     if frames < len(images):
         raise UsageError(f"{frames} frames are too few for {len(images)} pictures; ask for more")
     timing = timing_of(replace(recipe, num_frames=math.ceil(Fraction(frames - 1, gaps)) + 1, duration=None), card)
-    windows = Windows(timing.made, gaps, 1)
+    windows = Windows(timing.made, gaps, 1, land=True)
     # The first and the last frame are pictures exactly, so the made clip is stretched or squeezed between them.
     made_fps = timing.fps * (windows.total - 1) / (frames - 1)
     pins = tuple(Pinned(path, windows.start(number)) for number, path in enumerate(images))

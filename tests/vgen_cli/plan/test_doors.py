@@ -276,7 +276,7 @@ def test_an_odd_size_that_was_not_asked_for_is_kept_in_another_pixel_format():
 def test_pictures_are_filled_in_between_and_both_ends_are_held():
     made = plan("interpolate", images=["a", "b", "c"], pictures=("a", "b", "c"))
     assert kinds(made) == CASCADE
-    assert made.windows == Windows(33, 2, 1)
+    assert made.windows == Windows(33, 2, 1, land=True)
     assert [pin.frame for pin in made.pins] == [0, 32, 64]
     assert out(made) == (128, 128, 65, 16)
     holds(made)
