@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import catalog
 from ..errors import UnsupportedConfigError
-from ..text.config import TextEncoderConfig, encoder_names, encoder_prefix, shapes_config
+from ..text.config import TOKENIZER_FILES, TextEncoderConfig, encoder_names, encoder_prefix, shapes_config
 from .header import read_header
 from .shards import StoredTensor, folder_tensors, read_json, table
 
@@ -36,9 +36,6 @@ FOLDERS = {
     "spatial_upsampler": ("spatial_upsampler", "latent_upsampler"),
 }
 """Part → the names its folder may have inside a model's folder."""
-
-TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
-"""A tokenizer's folder holds one of these."""
 
 _SCALES = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", "scaled_fp8")
 _UNUSED = "logit_scale"

@@ -18,6 +18,9 @@ UNUSED = ("decoder.", "lm_head.", "logit_scale")
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
 """The two names that files give to the one table of token embeddings; ours is the first."""
 
+TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
+"""What a tokenizer's folder must hold one of."""
+
 _FIRST = "encoder.block.0.layer.0.SelfAttention"
 
 

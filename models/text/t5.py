@@ -15,16 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, ModelError
-from .config import TextEncoderConfig
+from .config import TOKENIZER_FILES, TextEncoderConfig
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PAD_ID, END_ID = 0, 1
 """T5's fixed ids of the padding and the end of a text."""
-
-TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
-"""What a tokenizer's folder must hold one of."""
 
 KEPT_FLOAT32 = ".wo."
 """Part of the names of weights that overflow in float16."""
