@@ -211,6 +211,7 @@ def file_contents(file: Path) -> Contents:
 
 def published_name(path: Path) -> str:
     """The name that a file or a folder was published under, where it lies in its model's folder or the hub's cache."""
+    path = path.absolute()  # the hub's files are links: they must not be followed
     places = {name for names in FOLDERS.values() for name in names}
     if path.name in places:
         path = path.parent

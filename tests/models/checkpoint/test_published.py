@@ -244,6 +244,11 @@ def test_a_folder_by_its_published_name(tmp_path, name, size, release):
     assert (found.release, found.others) == (release, ())
 
 
+def test_the_folder_where_one_is_has_a_name_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_folder(tmp_path / "LTX-Video-0.9.7-distilled", "0.9.5", "13b"))
+    assert inspect(".").release == "13b-0.9.7-distilled"
+
+
 def test_a_stochastic_scheduler_tells_the_one_release_that_has_it(tmp_path):
     folder = write_folder(tmp_path / "m", "0.9.5", "2b")
     (folder / "scheduler").mkdir()
