@@ -193,6 +193,7 @@ class ModelCard:
         condition_resize: how frames that enter are brought to each stage's size, `lanczos` or `bilinear`.
         coordinate_maps: constant maps are joined to the latents at the transformer's input (`models/nano/maps.py`).
         noise_layout: whose order the initial noise is drawn in.
+        noise_by_token: noise drawn while sampling has the order of tokens, channels innermost.
         values_per_position, values_per_pixel: numbers alive at the peak, a latent cell in the transformer and a
             pixel in the decoder; for the plan's estimate of memory.
         files: what `vgen models pull` fetches.
@@ -239,6 +240,7 @@ class ModelCard:
     condition_resize: str = "lanczos"
     coordinate_maps: bool = False
     noise_layout: str = "diffusers"
+    noise_by_token: bool = False
     values_per_position: int = 32768
     values_per_pixel: int = 48
     files: tuple[ModelFile, ...] = ()

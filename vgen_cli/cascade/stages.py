@@ -181,8 +181,11 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
     state = guides.conditions(state, torch.cat((*guides.noise, state.latents[:, :, :0]), 2))
     card, shape = context.card, tuple(state.latents.shape)
 
+    def noise() -> Tensor:
+        return _by_token(shape, context) if card.noise_by_token else context.noise(shape)
+
     def jitter(sigma: float) -> Tensor:
-        return card.condition_noise * sigma**2 * _by_token(shape, context)
+        return card.condition_noise * sigma**2 * noise()
 
     with context.residency.part("transformer") as transformer:
         answer = _guided(transformer, plan, context, guides.frames)
@@ -197,7 +200,7 @@ def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentSta
             state.start(plan.sigmas),
             plan.sigmas,
             path=Path.FLOW,
-            noise=lambda: context.noise(shape),
+            noise=noise,
             on_step=lambda step, steps, _: context.on_step(plan.kind, step, steps),
         )
     return LatentState(_finite(latents[:, :, count:], plan, context))

@@ -48,6 +48,7 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 SCHEDULERS = {
     "plain": {"use_dynamic_shifting": False, "shift": 1.0},
+    "stochastic": {"use_dynamic_shifting": False, "shift": 1.0, "stochastic_sampling": True},
     "shift 3": {"use_dynamic_shifting": False, "shift": 3.0},
     "dynamic": {"use_dynamic_shifting": True},
     "terminal": {
@@ -74,7 +75,7 @@ class Model:
             kept.update(values)
             return {}
 
-        with torch.random.fork_rng(), following(self.pipeline.vae, generator):
+        with torch.random.fork_rng(), following(self.pipeline, generator):
             frames = self.pipeline(
                 prompt=prompt, width=width, height=height, generator=generator, output_type="np",
                 callback_on_step_end=step, **call,
@@ -91,7 +92,7 @@ class Model:
         if vae.config.timestep_conditioning:
             timestep = torch.tensor([0.05])
             latents = 0.975 * latents + 0.025 * torch.randn(latents.shape, generator=generator)
-        with torch.random.fork_rng(), torch.no_grad(), following(vae, generator):
+        with torch.random.fork_rng(), torch.no_grad(), following(self.pipeline, generator):
             video = vae.decode(latents * std + mean, timestep).sample
         return ((video[0] / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).numpy()
 
@@ -115,19 +116,27 @@ class Clip:
 
 
 @contextlib.contextmanager
-def following(autoencoder: Any, generator: torch.Generator) -> Iterator[None]:
-    """While it lasts, the global noise of a decode goes on where the generator stands (diffusers forwards none)."""
-    plain = autoencoder.decode
+def following(pipeline: Any, generator: torch.Generator) -> Iterator[None]:
+    """While it lasts, global noise goes on where the generator stands: diffusers forwards none to decoder and steps."""
+    asked = [(pipeline.vae, "decode"), (pipeline.scheduler, "step")]
+    plain = [getattr(home, name) for home, name in asked]
 
-    def decode(*arguments: Any, **options: Any) -> Any:
-        torch.set_rng_state(generator.get_state())
-        return plain(*arguments, **options)
+    def led(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            torch.set_rng_state(generator.get_state())
+            made = function(*arguments, **options)
+            generator.set_state(torch.get_rng_state())
+            return made
 
-    autoencoder.decode = decode
+        return call
+
+    for (home, name), function in zip(asked, plain, strict=True):
+        setattr(home, name, functools.wraps(function)(led(function)))
     try:
         yield
     finally:
-        autoencoder.decode = plain
+        for (home, name), function in zip(asked, plain, strict=True):
+            setattr(home, name, function)
 
 
 def _tokenizer() -> Any:

@@ -10,6 +10,7 @@ import torch
 from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 from PIL import Image
 
+from models.cards import ModelCard
 from models.checkpoint import locate
 from vgen_cli.plan import make_plan
 from vgen_cli.recipe import Recipe
@@ -205,3 +206,33 @@ def test_pictures_go_through_every_pass_of_a_cascade(tiny, vgen, tmp_path):
     )  # fmt: skip
     assert (ours.latents - latents).abs().max() <= 1e-5
     assert latents.std() > 0.5
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"posterior_sample": False}, {"condition_noise": 0.0}, {"conditions_first": True}, {"noise_by_token": False},
+        {"conditions_published": False},
+    ],
+    ids=lambda values: next(iter(values)),
+)  # fmt: skip
+def test_what_the_comparisons_would_notice(tiny, vgen, pictures, monkeypatch, values):
+    model = tiny("0.9.5", "plain", "LTXConditionPipeline")
+    pins = ("--image-at", f"0:{pictures(1)}:0.9", "--image-at", f"12:{pictures(2)}")
+    words = (*pins, "--compat", "diffusers", "--size", "64x64", "--num-frames", 17, "--steps", 3, "-s", 1)
+    made = vgen(model.folder, PROMPT, *words, door=("i2v", "-p"))
+    plain = ModelCard.compat
+    monkeypatch.setattr(ModelCard, "compat", lambda card, other: plain(card, other).changed(values))
+    other = vgen(model.folder, PROMPT, *words, door=("i2v", "-p"))
+    assert (made.latents - other.latents).abs().max() > 1e-3
+
+
+def test_a_picture_enters_compressed_and_is_noised_while_it_is_held(tiny, vgen, pictures):
+    model = tiny("0.9.5", "plain", "LTXConditionPipeline")
+    words = ("--size", "64x64", "--num-frames", 9, "--steps", 2, "-s", 1)
+    made, plain, still = (
+        vgen(model.folder, PROMPT, *words, *more, door=("i2v", pictures(1))).latents[:, :, 0]
+        for more in ((), ("--image-crf", 0), ("--image-crf", 0, "--image-cond-noise-scale", 0))
+    )
+    assert (made - plain).abs().max() > 1e-2
+    assert (plain - still).abs().max() > 1e-2  # the noise on what is held stays on it

@@ -46,6 +46,7 @@ CASES = {
     "0.9.5 dynamic": ("0.9.5", "dynamic", "LTXPipeline", {"num_frames": 9, "num_inference_steps": 7}),
     "no guidance": ("0.9.5", "dynamic", "LTXPipeline", {"num_frames": 9, "guidance_scale": 1.0}),
     "less than none": ("0.9.5", "dynamic", "LTXPipeline", {"num_frames": 9, "guidance_scale": 0.5}),
+    "stochastic": ("0.9.5", "stochastic", "LTXPipeline", {"num_frames": 9, "width": 96}),
     "one frame": ("0.9.5", "terminal", "LTXPipeline", {"num_frames": 1}),
     "conditions": ("0.9.5", "plain", "LTXConditionPipeline", {"num_frames": 17, "negative_prompt": NEGATIVE}),
     "conditions 0.9.1": ("0.9.1", "plain", "LTXConditionPipeline", {"num_frames": 9, "frame_rate": 30}),
