@@ -56,8 +56,11 @@ def names() -> tuple[str, ...]:
     return tuple(_content()["models"])
 
 
-def find(name: str) -> ModelCard:
+def find(name: str, *, whole: bool = False) -> ModelCard:
     """The card of a named model.
+
+    Args:
+        whole: with the stages, too, whose upsamplers were not published with it; they may come from elsewhere.
 
     Raises:
         UnknownNameError: no such name; near ones are listed.
@@ -69,7 +72,7 @@ def find(name: str) -> ModelCard:
     table = dict(_content()["models"][name])
     under = _extended(_content()["templates"], table.pop("template")) if "template" in table else {}
     card = _card(name, _over(under, table))
-    if card.embedded:
+    if card.embedded or whole:
         return card
     published = {file.part for file in card.files}
     return card.without(kind for kind, part in UPSAMPLERS.items() if part not in published)
@@ -90,7 +93,7 @@ def template(family: str, version: str = "") -> ModelCard:
     content = _content()
     facts = content["families"][family]
     if version and f"{facts['models']}-{version}" in content["models"]:
-        return find(f"{facts['models']}-{version}")
+        return find(f"{facts['models']}-{version}", whole=True)
     name = f"{family}-{version}"
     if name not in content["templates"]:
         name = facts["default_template"]

@@ -86,7 +86,7 @@ def locate(
     elif name not in catalog.names() and _looks_like_path(name):
         raise CheckpointError(f"there is no file or folder {name}")
     else:
-        card = catalog.find(name)
+        card = catalog.find(name, whole=True)
         inspection = inspect(_home(card)) if card.embedded else _fetched(card, given)
     parts = dict(inspection.parts)
     parts |= {which: _part_at(which, Path(path)) for which, path in others.items() if path is not None}
@@ -181,7 +181,8 @@ def _template(inspection: Inspection) -> ModelCard:
 
 def _named(inspection: Inspection) -> ModelCard | None:
     """The catalogue's card of a release."""
-    cards = (catalog.find(name) for name in catalog.names() if inspection.release and name.endswith(inspection.release))
+    names = (name for name in catalog.names() if inspection.release and name.endswith(inspection.release))
+    cards = (catalog.find(name, whole=True) for name in names)
     return next((card for card in cards if card.family == inspection.family), None)
 
 

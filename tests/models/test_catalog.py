@@ -167,6 +167,7 @@ def test_what_was_published_says_where_its_files_are(name):
     upsamplers = {file.part for file in card.files} & set(catalog.UPSAMPLERS.values())
     assert upsamplers == {catalog.UPSAMPLERS[stage.kind] for stage in card.stages[1:]}
     assert len(set(card.files)) == len(card.files)
+    assert len(catalog.find(name, whole=True).stages) == 3
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
