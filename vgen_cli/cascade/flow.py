@@ -112,8 +112,8 @@ class _Search:
         # What the search missed one way, it may have met the other way.
         back = self._fine.calc(after, before, -_passing(there, 1, 2))
         there = self._fine.calc(before, after, -_passing(back, 1, 2))
-        self._last = there
-        return there, back
+        self._last = _calmed(there)
+        return self._last, _calmed(back)
 
     def forget(self) -> None:
         """The next two frames have nothing to do with those before."""
@@ -200,14 +200,16 @@ def _motions(before: Plane, after: Plane, search: _Search) -> tuple[Field, Field
 def _is_cut(before: Plane, after: Plane, there: Field, back: Field) -> bool:
     """Whether neither motion nor light explains what changes."""
     came, stands = _at(before, back).astype(np.float32), after.astype(np.float32)
-    if np.abs(came - stands).mean() < _CUT_LEVELS:
+    levels = np.abs(came - stands).mean()
+    if levels < _CUT_LEVELS:
         return False
-    window = max(before.shape) // 20
+    size = max(before.shape)
+    window = max(size // 20, 8)
     came, stands = came - _mean(came, window), stands - _mean(stands, window)
     power = [np.sqrt(np.maximum(_mean(detail * detail, window), 0)) for detail in (came, stands)]
     alike = _mean(came * stands, window) / (power[0] * power[1] + _DETAIL**2)
-    loss = ((_missed(back, there) > _MISS) - alike)[np.maximum(*power) > _DETAIL]
-    return bool(loss.size and loss.mean() > _CUT_LOSS)
+    loss = ((_missed(back, there) > size / 160) - alike)[np.maximum(*power) > _DETAIL]
+    return bool(loss.mean() > _CUT_LOSS if loss.size else levels > _PLAIN_CUT)
 
 
 def _plane(frame: Frames) -> Plane:
@@ -245,6 +247,16 @@ def _passing(field: Field, share: float, rounds: int) -> Field:
     for _ in range(rounds):
         found = _at(field, -share * found)
     return found
+
+
+def _calmed(field: Field) -> Field:
+    """Motion without the splinters that stand where it was lost; its edges stay."""
+    import cv2
+
+    ways = [np.ascontiguousarray(field[..., way]) for way in (0, 1)]
+    for _ in range(2):
+        ways = [cv2.medianBlur(way, 5) for way in ways]
+    return np.stack(ways, -1)
 
 
 def _missed(field: Field, other: Field) -> Plane:
