@@ -32,7 +32,15 @@ def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     refuse(recipe, "interpolate", "a video", ("width", "height", "num_frames", "duration"))
     fps = recipe.rate or facts.fps * (recipe.factor or DEFAULT_FACTOR)
     frames = math.ceil(facts.num_frames * fps / facts.fps)
-    method, why = _method(recipe, card, sources, TEMPORAL, "flow")
+    upsampler = card.stage(TEMPORAL)
+    factor, short = rate_factor(upsampler, facts.fps, fps), ""
+    if upsampler is None:
+        short = f"{card.name} has no stage for more frames"
+    elif factor == 1 or facts.fps * factor < fps:
+        most = max(upsampler.legal_factors)
+        rates = f"{human_rate(facts.fps)} to {human_rate(fps)} fps"
+        short = f"the latent stage of {card.name} makes 2 to {most} times as many frames, not {rates}"
+    method, why = _method(recipe, card, sources, short, "flow")
     if method == "flow":
         pixels = PixelShape(frames, facts.height, facts.width)
         stage = StagePlan(FLOW, pixels, None, fps)
@@ -47,14 +55,6 @@ def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
             footage=as_it_is(recipe, facts),
             notes=(why,),
             aspect=aspect,
-        )
-    upsampler = card.stage(TEMPORAL)
-    factor = rate_factor(upsampler, facts.fps, fps)
-    if factor == 1 or facts.fps * factor < fps:
-        most = max(upsampler.legal_factors) if upsampler else 1
-        raise UsageError(
-            f"the latent stage of {card.name} makes up to {most} times as many frames; from {human_rate(facts.fps)} to "
-            f"{human_rate(fps)} fps use --method flow"
         )
     # The last frame lasts as long as any other, so what fills that time is made from a frame more.
     lasting = replace(facts, num_frames=facts.num_frames + 1)
@@ -87,21 +87,22 @@ def more_pixels(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     width, height = _enlarged_size(recipe, facts)
     across, down = _inside(facts, width, height, recipe.fit or DEFAULT_FIT)
     frames = replace(as_it_is(recipe, facts), width=across, height=down)
-    method, why = _method(recipe, card, sources, SPATIAL, "lanczos")
+    upsampler = card.stage(SPATIAL)
+    legal = sorted(upsampler.legal_factors if upsampler else ())
+    factor = next((each for each in legal if each > 1 and across * each >= width and down * each >= height), 0)
+    short = ""
+    if upsampler is None:
+        short = f"{card.name} has no stage for more pixels"
+    elif not factor or width * height <= across * down:
+        sizes = f"{facts.width}x{facts.height} to {width}x{height}"
+        short = f"the latent stage of {card.name} enlarges up to {max(legal)} times, not {sizes}"
+    method, why = _method(recipe, card, sources, short, "lanczos")
     notes = (why, *fitted_notes(recipe, sources, (across, down)))
     if method == "lanczos":
         stage = StagePlan(RESAMPLE, PixelShape(facts.num_frames, height, width), None, facts.fps)
         windows = Windows(facts.num_frames)
         return Route(
             [stage], windows, width, height, facts.num_frames, facts.fps, facts.fps, footage=frames, notes=notes
-        )
-    upsampler = card.stage(SPATIAL)
-    legal = sorted(upsampler.legal_factors if upsampler else ())
-    factor = next((each for each in legal if each > 1 and across * each >= width and down * each >= height), 0)
-    if not factor or width * height <= across * down:
-        raise UsageError(
-            f"the latent stage of {card.name} enlarges up to {max(legal)} times; from {facts.width}x{facts.height} to "
-            f"{width}x{height} use --method lanczos"
         )
     step = card.compression.space
     read = replace(facts, width=round_up(across, step), height=round_up(down, step))
@@ -162,18 +163,23 @@ def _inside(facts: ClipFacts, width: int, height: int, fit: str) -> tuple[int, i
     return max(1, round(width * ratio)), max(1, round(height * ratio))
 
 
-def _method(recipe: Recipe, card: ModelCard, sources: Sources, stage: str, otherwise: str) -> tuple[str, str]:
-    """Which engine works on a clip, and a sentence on why."""
+def _method(recipe: Recipe, card: ModelCard, sources: Sources, short: str, otherwise: str) -> tuple[str, str]:
+    """Which engine works on a clip, and a sentence on why.
+
+    Args:
+        short: why the model's own stage cannot do what was asked; empty where it can.
+        otherwise: the engine without a model.
+    """
     legal = ("latent", otherwise)
     file = PurePath(recipe.video or recipe.image or "").name
     if recipe.method is not None and recipe.method not in legal:
         raise UsageError(f"--method {recipe.method} does not apply here; choose from {', '.join(legal)}")
-    if recipe.method == "latent" and card.stage(stage) is None:
-        raise UsageError(f"{card.name} has no {stage} stage; use --method {otherwise}")
+    if recipe.method == "latent" and short:
+        raise UsageError(f"{short}; use --method {otherwise}")
     if recipe.method is not None:
         return recipe.method, f"method {recipe.method}, as asked"
-    own = sources.recipe.get("model") == recipe.model
-    if own and card.stage(stage) is not None:
-        return "latent", f"method latent: {file} was made by {card.name}; --method {otherwise} leaves the model out"
-    why = f"{file} was not made by {card.name}" if not own else f"{card.name} has no {stage} stage"
-    return otherwise, f"method {otherwise}: {why}"
+    if sources.recipe.get("model") != recipe.model:
+        return otherwise, f"method {otherwise}: {file} was not made by {card.name}"
+    if short:
+        return otherwise, f"method {otherwise}: {short}"
+    return "latent", f"method latent: {file} was made by {card.name}; --method {otherwise} leaves the model out"

@@ -233,6 +233,10 @@ def test_more_than_the_latent_stage_can_is_refused():
         plan("interpolate", clip(), method="latent", factor=16)
     with pytest.raises(UsageError, match="use --method flow"):
         plan("interpolate", clip(), method="latent", fps=8)
+    for asked in ({"factor": 16}, {"fps": 8}):
+        chosen = plan("interpolate", clip(), made_by="nano", **asked)
+        assert kinds(chosen) == ["flow"]
+        assert "the latent stage of nano makes 2 to 8 times as many frames" in chosen.notes[0]
 
 
 @given(st.integers(1, 4000), st.sampled_from([Fraction(16), Fraction(25), Fraction(30000, 1001)]), st.integers(2, 12))
@@ -305,7 +309,7 @@ def test_the_first_and_the_last_frame_are_the_pictures_whatever_is_asked(picture
         ({"facts": clip(), "method": "lanczos"}, "--method lanczos does not apply here; choose from latent, flow"),
         (
             {"facts": clip(), "method": "latent", "card": NANO.without(("temporal-upsample",))},
-            "has no temporal-upsample",
+            "has no stage for more frames",
         ),
     ],
 )
@@ -357,6 +361,10 @@ def test_smaller_is_for_the_resampler():
         plan("upscale", clip(), width=64, method="latent")
     with pytest.raises(UsageError, match="use --method lanczos"):
         plan("upscale", clip(), scale=16, method="latent")
+    for asked in ({"scale": 16}, {"width": 64}):
+        chosen = plan("upscale", clip(), made_by="nano", **asked)
+        assert kinds(chosen) == ["resample"]
+        assert "the latent stage of nano enlarges up to 4 times" in chosen.notes[0]
 
 
 @given(st.integers(16, 900), st.integers(16, 900), st.floats(0.5, 4))
