@@ -165,3 +165,19 @@ def test_two_passes_guided_by_spans(tiny, vgen, monkeypatch, picture, enters):
         door=("i2v", picture) if enters else ("t2v",),
     )  # fmt: skip
     ours.assert_like(type(ours)(runner.decoded(large, 0.6), large))
+
+
+@pytest.mark.parametrize("strength", [0, 0.4, 0.9])
+def test_a_clip_goes_through_a_cascade_that_resizes(tiny, vgen, monkeypatch, tmp_path, strength):
+    """Entering at the decoder, at the second pass and at the first one."""
+    model = tiny("0.9.5", "plain", "LTXConditionPipeline", upsamplers=True)
+    plain = ModelCard.compat
+    values = {"base": {"steps": 3}, "spatial": {"default_factor": 2, "downscale": 0.6666666}}
+    monkeypatch.setattr(ModelCard, "compat", lambda card, other: plain(card, other).changed(values))
+    for index in range(9):
+        Image.fromarray(np.full((72, 100, 3), 20 * index, np.uint8)).save(tmp_path / f"{index:05d}.png")
+    (tmp_path / "recipe.json").write_text('{"fps": 24}')
+    asked = ("--size", "100x72", "--num-frames", 9, "--fps", 24, "--strength", strength, "-s", 1)
+    made = vgen(model.folder, PROMPT, *asked, door=("v2v", tmp_path))
+    assert made.frames.shape == (9, 72, 100, 3)
+    assert made.latents.shape == ((1, 8, 2, 3, 4) if strength == 0 else (1, 8, 2, 2, 4))
