@@ -60,10 +60,8 @@ def more_frames(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     lasting = replace(facts, num_frames=facts.num_frames + 1)
     windows, pixels, overlap = _through(card, lasting, timing_of(replace(recipe, fps=None), card).made)
     made = replace(pixels, frames=(pixels.frames - 1) * factor + 1)
-    stages = [
-        *upsampling(recipe, card, pixels, facts.fps, rate=factor, entering=True),
-        decode_stage(card, made, facts.fps * factor),
-    ]
+    stages = upsampling(recipe, card, pixels, facts.fps, rate=factor, entering=True)
+    stages.append(decode_stage(card, made, facts.fps * factor, after=stages))
     footage = replace(as_it_is(recipe, facts), role="latents", pixels=pixels, overlap=overlap)
     made_windows = Windows(made.frames, windows, (overlap - 1) * factor + 1 if overlap else 0)
     return Route(
@@ -108,7 +106,7 @@ def more_pixels(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     read = replace(facts, width=round_up(across, step), height=round_up(down, step))
     windows_in, pixels, overlap = _through(card, read, timing_of(replace(recipe, fps=None), card).made)
     stages = upsampling(recipe, card, pixels, facts.fps, size=factor, entering=True)
-    stages.append(decode_stage(card, stages[-1].pixels, facts.fps))
+    stages.append(decode_stage(card, stages[-1].pixels, facts.fps, after=stages))
     footage = replace(frames, role="latents", pixels=pixels, overlap=overlap)
     return Route(
         stages,

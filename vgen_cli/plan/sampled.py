@@ -197,7 +197,7 @@ def cascade(recipe: Recipe, card: ModelCard, sides: Sides, timing: Timing) -> li
     if recipe.draft:
         return [base, decode_stage(card, base.pixels, base.fps)]
     last = (more or [base])[-1]
-    return [base, *more, decode_stage(card, last.pixels, last.fps, made_pixels(sides, timing))]
+    return [base, *more, decode_stage(card, last.pixels, last.fps, made_pixels(sides, timing), after=more)]
 
 
 def _in_windows(recipe: Recipe, card: ModelCard, timing: Timing) -> tuple[Windows, Timing]:

@@ -89,16 +89,25 @@ def _refine(recipe: Recipe, card: ModelCard, stage: Stage, upsample: StagePlan) 
     )
 
 
-def decode_stage(card: ModelCard, pixels: PixelShape, fps: Fraction, shown: PixelShape | None = None) -> StagePlan:
+def decode_stage(
+    card: ModelCard,
+    pixels: PixelShape,
+    fps: Fraction,
+    shown: PixelShape | None = None,
+    *,
+    after: Sequence[StagePlan] = (),
+) -> StagePlan:
     """The last stage of a cascade.
 
     Args:
         pixels: of the latents.
         shown: what its frames are resized to; None leaves them as they are.
+        after: the stages before it, whose tone it maps.
     """
     latent = card.compression.latent(pixels, card.latent_channels)
-    tone_map = max(0.0 if stage.tone_map_raw else stage.tone_map for stage in card.stages)
-    return StagePlan("decode", shown or pixels, latent, fps, tone_map=tone_map)
+    kinds = {stage.kind for stage in after}
+    tones = [stage.tone_map for stage in card.stages if stage.kind in kinds and not stage.tone_map_raw]
+    return StagePlan("decode", shown or pixels, latent, fps, tone_map=max(tones, default=0.0))
 
 
 def part_way(stages: Sequence[StagePlan], strength: float, card: ModelCard) -> list[StagePlan]:
