@@ -23,7 +23,7 @@ Field = np.ndarray
 """A motion a pixel, `(h, w, 2)` float32, in pixels: x, then y."""
 
 # Motion is searched at half size: full size takes four times as long for 0.02 dB, a quarter loses 0.2 to 0.4 dB.
-# What is smaller than twice the smallest is searched as it is.
+# Frames lower or narrower than twice this are searched as they are, and a search takes no less than this.
 _SMALLEST = 48
 
 # Patches of 8 pixels every 4, 16 steps of descent: denser or longer gains less than 0.05 dB.
@@ -39,14 +39,12 @@ _NOISE = 20.0
 # Slower than so many pixels of the plane, and no worse explained by standing still: stands still.
 _SLOW = 0.5
 
-# Equal in both frames and, moved, this many levels apart: lies still above what moves (a logo, a subtitle).
-_ABOVE = 8.0
-
 # A cut: so many levels of difference are left after the motion, and around most details it is lost. The loss, -1 to
 # 2, is 0.44 or more at cuts (bars and subtitles that stay take it to 0.24), -0.35 or less between frames that follow
-# each other and 0.17 between every third of the fastest; fades and flashes have -0.2 or less, unless burnt out.
+# each other and 0.17 between every third of the fastest; fades and flashes, unless burnt out, have -0.1 or less.
 _CUT_LEVELS, _CUT_LOSS = 6.0, 0.2
 
+# Details of fewer levels are none.
 _DETAIL = 2.0
 
 # A picture whose levels all lie this close together is plain: nothing moves from it or to it. It is a cut if they
@@ -152,7 +150,6 @@ class _Between:
         self._seen = [_HIDDEN + (1 - _HIDDEN) * np.exp(-((miss / _MISS) ** 2)) for miss in missed]
         self._unmoved = _apart(*self._planes)
         self._levels = before.astype(np.float32), after.astype(np.float32)
-        self._equal = _equal(before, after)
 
     def at(self, share: Fraction) -> Frames:
         """The frame at `share` of the way, between 0 and 1: `(H, W, 3)` uint8."""
@@ -164,13 +161,11 @@ class _Between:
         s = float(share)
         # What passes here now: by the pixels of the one frame that went, and by those of the other that came.
         motions = _passing(self._there, s, 1), -_passing(self._back, 1 - s, 1)
-        (one, trust_one, apart_one), (other, trust_other, apart_other) = (self._moved(each, s) for each in motions)
-        made = cv2.multiply(cv2.blendLinear(one, other, trust_one, trust_other), 1.0, dtype=cv2.CV_8U)
-        above = self._equal & (cv2.min(apart_one, apart_other) > _ABOVE)
-        return cv2.copyTo(before, above.astype(np.uint8), made)
+        (one, trust_one), (other, trust_other) = (self._moved(motion, s) for motion in motions)
+        return cv2.multiply(cv2.blendLinear(one, other, trust_one, trust_other), 1.0, dtype=cv2.CV_8U)
 
-    def _moved(self, motion: Field, s: float) -> tuple[np.ndarray, Plane, Plane]:
-        """The frame at `s` as one motion has it, `(H, W, 3)` float32; how far to trust it; how far its sides differ."""
+    def _moved(self, motion: Field, s: float) -> tuple[np.ndarray, Plane]:
+        """The frame at `s` as one motion has it, `(H, W, 3)` float32, and how far to trust it."""
         import cv2
 
         apart = _apart(_at(self._planes[0], -s * motion), _at(self._planes[1], (1 - s) * motion))
@@ -184,8 +179,7 @@ class _Between:
         )
         field = _grown(motion, shape)
         sides = _at(self._levels[0], -s * field, cubic=True), _at(self._levels[1], (1 - s) * field, cubic=True)
-        differ = cv2.transform(cv2.absdiff(*sides), np.full((1, 3), 1 / 3))
-        return cv2.blendLinear(*sides, *weights), _grown((_NOISE / (apart + _NOISE)) ** 2, shape), differ
+        return cv2.blendLinear(*sides, *weights), _grown((_NOISE / (apart + _NOISE)) ** 2, shape)
 
 
 def _motions(before: Plane, after: Plane, search: _Search) -> tuple[Field, Field] | None:
@@ -198,7 +192,11 @@ def _motions(before: Plane, after: Plane, search: _Search) -> tuple[Field, Field
 
 
 def _is_cut(before: Plane, after: Plane, there: Field, back: Field) -> bool:
-    """Whether neither motion nor light explains what changes."""
+    """Whether neither motion nor light explains what changes.
+
+    Lost is a detail whose motions there and back do not meet (1), and that looks unlike what is said to come there
+    (-1: alike), whatever its brightness and contrast.
+    """
     came, stands = _at(before, back).astype(np.float32), after.astype(np.float32)
     levels = np.abs(came - stands).mean()
     if levels < _CUT_LEVELS:
@@ -272,14 +270,6 @@ def _apart(one: Plane, other: Plane) -> Plane:
     import cv2
 
     return cv2.boxFilter(cv2.absdiff(one, other), cv2.CV_32F, (5, 5))
-
-
-def _equal(before: Frames, after: Frames) -> np.ndarray:
-    """Where two frames are equal, `(H, W)` bool; single equal pixels are chance."""
-    import cv2
-
-    same = cv2.inRange(cv2.absdiff(before, after), (0, 0, 0), (0, 0, 0))
-    return cv2.morphologyEx(same, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)) > 0
 
 
 def _inside(field: Field) -> Plane:

@@ -93,7 +93,7 @@ def test_what_comes_in_at_the_border_is_taken_from_the_frame_that_has_it():
     clip = [pan(moment, (8.0, 0.0)) for moment in range(3)]
     made, truth = doubled(clip)[3], pan(1.5, (8.0, 0.0))
     border = np.s_[:, :8]
-    assert psnr(made[border], truth[border]) > psnr(blend(clip[1], clip[2])[border], truth[border]) + 5
+    assert psnr(made[border], truth[border]) > 38
 
 
 def test_what_is_hidden_in_one_frame_is_taken_from_the_other():
@@ -186,33 +186,31 @@ def test_no_frames_no_frames():
 
 
 def test_what_stands_still_does_not_shimmer():
-    """A sharp picture under noise of one level, in which a disc moves: far from the disc nothing is added."""
-    sharp = np.where(np.random.default_rng(1).random((HEIGHT, WIDTH, 1)) < 0.2, 230, 20).astype(np.uint8).repeat(3, -1)
+    """A sharp picture under noise, over which a disc moves: away from the disc nothing is moved."""
+    sharp = np.where(np.random.default_rng(1).random((HEIGHT, WIDTH, 1)) < 0.2, 230, 20).repeat(3, -1)
 
     def frame(moment):
-        noise = np.random.default_rng(int(10 * moment)).integers(0, 2, sharp.shape).astype(np.uint8)
+        noise = np.random.default_rng(moment).integers(0, 2, sharp.shape)
         moving = disc(moment, (6.0, 0.0), 10)
-        return np.where((moving == 90).all(-1, keepdims=True), sharp + noise, moving)
+        return np.where((moving == 90).all(-1, keepdims=True), sharp + noise, moving).astype(np.uint8)
 
     clip = [frame(moment) for moment in range(3)]
-    made = doubled(clip)
-    still = np.s_[60:, :]
-    assert np.abs(made[1][still].astype(int) - blend(clip[0], clip[1])[still]).max() <= 1
-    assert np.abs(made[3][still].astype(int) - blend(clip[1], clip[2])[still]).max() <= 1
+    made, still = doubled(clip), np.s_[60:]
+    for index in (0, 1):
+        assert np.array_equal(made[2 * index + 1][still], blend(clip[index], clip[index + 1])[still])
 
 
-def test_a_logo_over_what_moves_stays_exact():
+def test_a_logo_over_what_moves_stays():
     mark = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     cv2.putText(mark, "LOGO", (20, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.1, (255, 255, 255), 4)
 
     def frame(moment):
-        return np.where(mark > 0, 250, pan(moment, (5.0, 2.0)) // 2)
+        return np.where(mark > 0, 250, pan(moment, (5.0, 2.0)) // 2).astype(np.uint8)
 
-    made = doubled([frame(moment).astype(np.uint8) for moment in range(3)])
-    inside = mark[..., 0] == 255
-    for index in (1, 3):
-        off = np.abs(made[index][inside].astype(int) - 250).max(-1) > 8
-        assert off.mean() < 0.05
+    made, truth = doubled([frame(moment) for moment in range(3)])[3], frame(1.5)
+    inside, around = mark[..., 0] == 255, cv2.dilate(mark[..., 0], np.ones((9, 9))) == 0
+    assert (np.abs(made[inside].astype(int) - 250) > 8).mean() < 0.01
+    assert psnr(made[around], truth[around]) > 32
 
 
 def test_a_cut_is_never_blended():
@@ -232,18 +230,16 @@ def test_a_cut_to_black_or_white_is_a_cut(level):
         assert np.array_equal(made[index], shown)
 
 
-def test_a_dim_cut_and_one_between_bars_are_cuts():
-    def dim(frame):
-        return frame // 2
+@pytest.mark.parametrize("change", ["dim", "pale", "barred"])
+def test_dim_pale_and_barred_cuts_are_cuts(change):
+    def changed(seed):
+        levels = texture(seed, softness=8)
+        bars = np.abs(np.arange(HEIGHT) - HEIGHT // 2)[:, None, None] > 38
+        return as_bytes({"dim": levels / 3, "pale": 140 + levels / 3, "barred": np.where(bars, 0, levels)}[change])
 
-    def barred(frame):
-        return np.where((np.abs(np.arange(HEIGHT) - HEIGHT // 2) > 36)[:, None, None], 0, frame).astype(np.uint8)
-
-    for change in (dim, barred):
-        before, after = change(pan(0)), change(pan(0, seed=9))
-        made = doubled([before, after], 4)
-        assert np.array_equal(made[1], before)
-        assert np.array_equal(made[3], after)
+    made = doubled([changed(1), changed(9)], 4)
+    assert np.array_equal(made[1], changed(1))
+    assert np.array_equal(made[3], changed(9))
 
 
 @pytest.mark.parametrize(
@@ -260,8 +256,9 @@ def test_fades_and_flashes_are_no_cuts(before, after):
 
 
 def test_fast_motion_is_no_cut():
-    made = doubled([disc(moment, (14.0, 6.0), 24) for moment in range(4)])
-    assert psnr(made[5], disc(2.5, (14.0, 6.0), 24)) > 30
+    large, fast = {"motion": (20.0, 8.0), "radius": 24}, (16.0, 0.0)
+    assert psnr(doubled([disc(moment, **large) for moment in range(4)])[5], disc(2.5, **large)) > 45
+    assert psnr(doubled([pan(moment, fast) for moment in range(3)])[3], pan(1.5, fast)) > 38
 
 
 def test_memory_does_not_grow_with_the_clip():
