@@ -23,7 +23,7 @@ from ..cascade.stages import PIECE_PIXELS
 from ..errors import UsageError
 from ..estimate import PART_OF
 from ..events import Listener, StageFinished, StageStarted, StepDone
-from ..plan import Plan, StagePlan
+from ..plan import Plan, StagePlan, card_for
 from .measure import features, stopwatch
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def compare(
 def _transformer(
     network: Any, stage: StagePlan, plan: Plan, located: Located, session: Session
 ) -> tuple[str, Run, Run]:
-    card, machine = located.card.compat(plan.recipe.compat), session.machine
+    card, machine = card_for(plan.recipe, located.card), session.machine
     conditioning = features(plan, located, machine)
     if conditioning is None:
         with session.residency.part("text_encoder") as encoder:

@@ -24,7 +24,7 @@ from ..cascade.memory import peak_bytes
 from ..cascade.pipeline import tiling_of
 from ..estimate import PART_OF
 from ..events import Listener, StageFinished, StageStarted, StepDone
-from ..plan import Plan, StagePlan
+from ..plan import Plan, StagePlan, card_for
 from .flops import counted
 from .weights import network_of
 
@@ -99,7 +99,7 @@ def measure(
         runs: counted ones, 1 or more.
         warmup: runs before those; one more comes first, in which operations are counted.
     """
-    card = located.card.compat(plan.recipe.compat)
+    card = card_for(plan.recipe, located.card)
     machine, residency = session
 
     def timed(
@@ -166,7 +166,7 @@ def features(plan: Plan, located: Located, machine: Machine) -> Conditioning | N
     if "text_encoder" in located.parts:
         return None
     width = located.parts["transformer"].config.caption_channels
-    tokens = located.card.compat(plan.recipe.compat).text_tokens
+    tokens = card_for(plan.recipe, located.card).text_tokens
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(2, 1, tokens, width, generator=generator).to(machine.device, machine.dtype)
     mask = torch.ones(1, tokens, device=machine.device, dtype=machine.dtype)
