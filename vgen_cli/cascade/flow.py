@@ -22,11 +22,11 @@ Plane = np.ndarray
 Field = np.ndarray
 """A motion a pixel, `(h, w, 2)` float32, in pixels: x, then y."""
 
-# Motion is searched at half size: full size takes four times as long for 0.02 dB, a quarter loses 0.2 to 0.4 dB.
+# Motion is searched at half size: full size takes four times as long for up to 0.06 dB, a quarter loses 0.2 to 0.4.
 # Frames lower or narrower than twice this are searched as they are, and a search takes no less than this.
 _SMALLEST = 48
 
-# Patches of 8 pixels every 4, 16 steps of descent: denser or longer gains less than 0.05 dB.
+# Patches of 8 pixels every 4, 16 steps of descent: denser or longer gains less than 0.1 dB.
 _PATCH, _STRIDE, _DESCENT = 8, 4, 16
 
 # Motions there and back that miss each other by so many pixels of the plane tell of something hidden in one frame.
