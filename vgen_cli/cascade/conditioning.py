@@ -18,6 +18,7 @@ from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
 from models.text.t5 import TextEncoder
 
+from ..media.fit import fitted
 from ..plan import StagePlan
 from ..recipe import Recipe
 from .frames import Frames, resized, to_tensor
@@ -146,8 +147,6 @@ class Entry:
         """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size."""
         height, width = plan.pixels.height, plan.pixels.width
         if not self.bilinear:
-            from ..media.fit import fitted  # LAZY
-
             frames = fitted(frames, width, height, "stretch")
         video = resized(to_tensor(frames).to(self.autoencoder.latents_mean.device), height, width)
         posterior = self.autoencoder.encode(video, self.tiling)
