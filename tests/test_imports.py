@@ -23,7 +23,7 @@ FAMILY = r"models/[a-z0-9]+"
 FLOORS = (
     (r"models/__init__\.py", 0),
     (r"vgen_cli/version\.py", 0),
-    (r"models/(errors|shapes)\.py", 1),
+    (r"models/(errors|shapes|keymap|network_config)\.py", 1),
     (r"vgen_cli/events\.py", 1),
     (r"vgen_cli/(errors|quantities|interrupt|progress)\.py", 2),
     (r"models/layers/.*", 2),
@@ -61,7 +61,7 @@ LIGHT = (
     r"vgen_cli/[a-z0-9_]+\.py",
     r"vgen_cli/(commands|plan)/.*",
     r"vgen_cli/media/(__init__|destination|spec|metadata|probe)\.py",
-    r"models/(errors|shapes|cards|catalog|hub_cache)\.py",
+    r"models/(errors|shapes|keymap|network_config|cards|catalog|hub_cache)\.py",
     rf"{FAMILY}/(__init__|config|keys|versions|published)\.py",
     r"models/diffusion/(__init__|sigmas|names|scheduler_config)\.py",
     r"models/checkpoint/(__init__|header|shards|parts|inspect|locate|lora)\.py",

@@ -6,15 +6,12 @@ Knows no tensors and no weight files: importing it costs nothing.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from ..errors import UnsupportedConfigError
+from ..network_config import NetworkConfig, positive, require
 from ..shapes import Compression
-
-ConfigT = TypeVar("ConfigT", bound="NetworkConfig")
 
 PLAIN_BLOCK = "LTXVideoDownBlock3D"
 WIDENING_BLOCK = "LTXVideo095DownBlock3D"
@@ -24,73 +21,6 @@ STRIDES = {
     "temporal": (2, 1, 1),
     "spatiotemporal": (2, 2, 2),
 }
-
-
-def _read(key: str, value: Any, kind: Any) -> Any:
-    """`value` of a JSON file as `kind`, lists become tuples.
-
-    Raises:
-        UnsupportedConfigError: when the value is of another type.
-    """
-    wanted = getattr(kind, "__name__", str(kind))
-    if get_origin(kind) in (Union, types.UnionType):
-        inner = [each for each in get_args(kind) if each is not type(None)]
-        return None if value is None else _read(key, value, inner[0])
-    if get_origin(kind) is tuple:
-        if isinstance(value, (list, tuple)):
-            return tuple(_read(key, each, get_args(kind)[0]) for each in value)
-        wanted = "list"
-    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is kind:
-        return value
-    raise UnsupportedConfigError(f"{key} must be a {wanted}, not {value!r}")
-
-
-def _require(key: str, value: Any, *allowed: Any) -> None:
-    if value not in allowed:
-        raise UnsupportedConfigError(f"{key} = {value!r} is not implemented; allowed: {', '.join(map(repr, allowed))}")
-
-
-def _positive(**values: int | float) -> None:
-    for key, value in values.items():
-        if not value > 0:
-            raise UnsupportedConfigError(f"{key} must be above zero, not {value!r}")
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """What the three records share: reading from a mapping and writing back."""
-
-    CLASS_NAME: ClassVar[str] = ""
-    EXTENSIONS: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def from_dict(cls: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
-        """The record of a parsed `config.json`; keys that start with `_` are notes and ignored.
-
-        Raises:
-            UnsupportedConfigError: for a class, a key or a value that is not implemented.
-        """
-        name = data.get("_class_name", cls.CLASS_NAME)
-        if name != cls.CLASS_NAME:
-            raise UnsupportedConfigError(f"_class_name is {name!r}; this network is {cls.CLASS_NAME!r}")
-        kinds = get_type_hints(cls)
-        known = {each.name for each in fields(cls)}
-        given = {key: value for key, value in data.items() if not key.startswith("_")}
-        if unknown := sorted(set(given) - known):
-            raise UnsupportedConfigError(f"unknown configuration keys: {', '.join(unknown[:10])}")
-        return cls(**{key: _read(key, value, kinds[key]) for key, value in given.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """The record as `config.json` holds it; fields that are our own only where they are set."""
-        values: dict[str, Any] = {"_class_name": self.CLASS_NAME}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.name in self.EXTENSIONS and not value:
-                continue
-            values[each.name] = list(value) if isinstance(value, tuple) else value
-        return values
 
 
 @dataclass(frozen=True)
@@ -119,7 +49,7 @@ class TransformerConfig(NetworkConfig):
     attention_out_bias: bool = True
 
     def __post_init__(self) -> None:
-        _positive(
+        positive(
             in_channels=self.in_channels,
             out_channels=self.out_channels,
             num_attention_heads=self.num_attention_heads,
@@ -128,12 +58,12 @@ class TransformerConfig(NetworkConfig):
             norm_eps=self.norm_eps,
             caption_channels=self.caption_channels,
         )
-        _require("patch_size", self.patch_size, 1)
-        _require("patch_size_t", self.patch_size_t, 1)
-        _require("activation_fn", self.activation_fn, "gelu-approximate")
-        _require("qk_norm", self.qk_norm, "rms_norm_across_heads")
-        _require("norm_elementwise_affine", self.norm_elementwise_affine, False)
-        _require("cross_attention_dim", self.cross_attention_dim, self.dim)
+        require("patch_size", self.patch_size, 1)
+        require("patch_size_t", self.patch_size_t, 1)
+        require("activation_fn", self.activation_fn, "gelu-approximate")
+        require("qk_norm", self.qk_norm, "rms_norm_across_heads")
+        require("norm_elementwise_affine", self.norm_elementwise_affine, False)
+        require("cross_attention_dim", self.cross_attention_dim, self.dim)
         if self.dim < 6 or self.dim % 2:
             raise UnsupportedConfigError(f"heads x head size must be even and at least 6, not {self.dim}")
 
@@ -180,23 +110,23 @@ class AutoencoderConfig(NetworkConfig):
     temporal_compression_ratio: int | None = None
 
     def __post_init__(self) -> None:
-        _require("patch_size_t", self.patch_size_t, 1)
-        _require("scaling_factor", self.scaling_factor, 1.0)
-        _positive(
+        require("patch_size_t", self.patch_size_t, 1)
+        require("scaling_factor", self.scaling_factor, 1.0)
+        positive(
             latent_channels=self.latent_channels,
             patch_size=self.patch_size,
             resnet_norm_eps=self.resnet_norm_eps,
         )
         self._fit("down_block_types", self.downs, PLAIN_BLOCK)
         for kind in self.down_block_types:
-            _require("down_block_types", kind, PLAIN_BLOCK, WIDENING_BLOCK)
+            require("down_block_types", kind, PLAIN_BLOCK, WIDENING_BLOCK)
         if len(set(self.down_block_types)) != 1:
             raise UnsupportedConfigError("down_block_types must all be of one kind")
         self._fit("layers_per_block", self.downs + 1, 1)
         self._fit("spatio_temporal_scaling", self.downs, True)
         self._fit("downsample_type", self.downs, "conv")
         for kind in self.downsample_type:
-            _require("downsample_type", kind, *(STRIDES if self.widening else ("conv",)))
+            require("downsample_type", kind, *(STRIDES if self.widening else ("conv",)))
         halvings = sum(stride[1] == 2 for stride in self.down_strides)
         ups = len(self.decoder_block_out_channels)
         self._fit("decoder_layers_per_block", ups + 1, 1)
@@ -317,8 +247,8 @@ class UpsamplerConfig(NetworkConfig):
     residual: bool = False
 
     def __post_init__(self) -> None:
-        _positive(in_channels=self.in_channels, mid_channels=self.mid_channels)
-        _require("dims", self.dims, 2, 3)
+        positive(in_channels=self.in_channels, mid_channels=self.mid_channels)
+        require("dims", self.dims, 2, 3)
         if self.mid_channels % 32:
             raise UnsupportedConfigError(f"mid_channels must be a multiple of 32, not {self.mid_channels}")
         if not (self.spatial_upsample or self.temporal_upsample):

@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UnsupportedConfigError
-
-Shape = tuple[int, ...]
-Row = tuple[str, str]
-"""(path in the original file, path in ours): whole dotted segments; a leading `^` holds both to the start."""
+from ..keymap import Content, KeyMap, Row, Shape, count, prefix_of, renamed, under
 
 CLASSES: Mapping[str, str] = {
     "LTXVideoTransformer3DModel": "transformer",
@@ -103,51 +99,6 @@ HEADER_VALUES: Mapping[str, Mapping[str, Any]] = {
 """The only values of an original header that the networks implement; a missing key means this value."""
 
 
-@dataclass(frozen=True)
-class KeyMap:
-    """A renaming in both directions: of `first` rows one at most applies, of `then` rows each does, once."""
-
-    first: tuple[Row, ...] = ()
-    then: tuple[Row, ...] = ()
-    unused: tuple[str, ...] = ()
-
-    def ours(self, name: str) -> str | None:
-        """Our name of an original one; None for a tensor that nothing reads."""
-        return None if name in self.unused else self._apply(name, self.first, self.then)
-
-    def original(self, name: str) -> str:
-        """The original name of one of ours."""
-        return self._apply(name, _swapped(self.first), _swapped(self.then))
-
-    @staticmethod
-    def _apply(name: str, first: Iterable[Row], then: Iterable[Row]) -> str:
-        for row in sorted(first, key=lambda row: -row[0].count(".")):  # the longest path wins
-            renamed = _replace(name, row)
-            if renamed is not None:
-                name = renamed
-                break
-        for row in then:
-            name = _replace(name, row) or name
-        return name
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file of this family holds.
-
-    Attributes:
-        layout: `original` or `diffusers`: whose names the file uses.
-        version: `0.9.0`, `0.9.1` or `0.9.5` (and later) by its autoencoder; empty where it has none.
-        parts: part → our tensor name → name in the file.
-        extra: names in the file that belong to no part.
-    """
-
-    layout: str
-    version: str
-    parts: Mapping[str, Mapping[str, str]]
-    extra: tuple[str, ...] = ()
-
-
 def autoencoder_map(names: Iterable[str]) -> KeyMap:
     """The key map of the autoencoder that has these original names (prefix off), by its block structure."""
     known = set(names)
@@ -178,16 +129,16 @@ def split(shapes: Mapping[str, Shape]) -> Content | None:
 
     parts: dict[str, Mapping[str, str]] = {}
     left, version = dict.fromkeys(shapes), ""
-    prefix = _prefix(shapes, AUTOENCODER_PREFIXES, "encoder.conv_in.conv.weight")
+    prefix = prefix_of(shapes, AUTOENCODER_PREFIXES, "encoder.conv_in.conv.weight")
     if prefix is not None and f"{prefix}per_channel_statistics.std-of-means" in shapes:
-        names = _under(left, prefix, AUTOENCODER_PATHS if not prefix else ("",))
-        parts["autoencoder"] = _renamed(names, autoencoder_map(names))
+        names = under(left, prefix, AUTOENCODER_PATHS if not prefix else ("",))
+        parts["autoencoder"] = renamed(names, autoencoder_map(names))
         version = _version(parts["autoencoder"])
         left = {name: None for name in left if name not in names.values()}
-    prefix = _prefix(shapes, TRANSFORMER_PREFIXES, "patchify_proj.weight")
+    prefix = prefix_of(shapes, TRANSFORMER_PREFIXES, "patchify_proj.weight")
     if prefix is not None:
-        names = _under(left, prefix)
-        parts["transformer"] = _renamed(names, TRANSFORMER_MAP)
+        names = under(left, prefix)
+        parts["transformer"] = renamed(names, TRANSFORMER_MAP)
         left = {name: None for name in left if name not in names.values()}
     return (
         Content("original", version, dict(sorted(parts.items(), reverse=True)), tuple(sorted(left))) if parts else None
@@ -258,7 +209,7 @@ def _transformer_config(shapes: Mapping[str, Shape], header: Mapping[str, Any]) 
         "num_attention_heads": heads,
         "attention_head_dim": width // heads,
         "cross_attention_dim": shapes["transformer_blocks.0.attn2.to_k.weight"][1],
-        "num_layers": header.get("num_layers", _count(shapes, "transformer_blocks")),
+        "num_layers": header.get("num_layers", count(shapes, "transformer_blocks")),
         "norm_eps": header.get("norm_eps", 1e-6),
         "caption_channels": shapes["caption_projection.linear_1.weight"][1],
         "attention_bias": "transformer_blocks.0.attn1.to_q.bias" in shapes,
@@ -276,7 +227,7 @@ def _upsampler_config(shapes: Mapping[str, Shape]) -> dict[str, Any]:
         "_class_name": "LTXLatentUpsamplerModel",
         "in_channels": initial[1],
         "mid_channels": initial[0],
-        "num_blocks_per_stage": _count(shapes, "res_blocks"),
+        "num_blocks_per_stage": count(shapes, "res_blocks"),
         "dims": len(initial) - 2,
         "spatial_upsample": growth >= 4,
         "temporal_upsample": len(weight) == 5 and growth in (2, 8),
@@ -305,7 +256,7 @@ _DOWNSAMPLE_TYPES = {2: "temporal", 4: "spatial", 8: "spatiotemporal"}
 
 
 def _encoder_config(shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    blocks = [f"encoder.down_blocks.{index}" for index in range(_count(shapes, "encoder.down_blocks"))]
+    blocks = [f"encoder.down_blocks.{index}" for index in range(count(shapes, "encoder.down_blocks"))]
     leaf = "downsamplers.0.conv.conv.weight"
     scaled = [any(name.startswith(f"{block}.downsamplers.") for name in shapes) for block in blocks]
     widening = any(f"{block}.{leaf}" in shapes for block in blocks)
@@ -322,7 +273,7 @@ def _encoder_config(shapes: Mapping[str, Shape]) -> dict[str, Any]:
     return {
         "block_out_channels": widths,
         "down_block_types": ["LTXVideo095DownBlock3D" if widening else "LTXVideoDownBlock3D"] * len(blocks),
-        "layers_per_block": [_count(shapes, f"{block}.resnets") for block in (*blocks, "encoder.mid_block")],
+        "layers_per_block": [count(shapes, f"{block}.resnets") for block in (*blocks, "encoder.mid_block")],
         "spatio_temporal_scaling": scaled,
         "downsample_type": types or ["conv"] * len(blocks),
     }
@@ -339,7 +290,7 @@ def _input_width(shapes: Mapping[str, Shape], blocks: Sequence[str], middle: str
 
 def _decoder_config(shapes: Mapping[str, Shape], residual: bool | None) -> dict[str, Any]:
     """The decoder's lists; a diffusers config counts them from the pixels, the blocks from the latents."""
-    blocks = [f"decoder.up_blocks.{index}" for index in range(_count(shapes, "decoder.up_blocks"))]
+    blocks = [f"decoder.up_blocks.{index}" for index in range(count(shapes, "decoder.up_blocks"))]
     width = shapes["decoder.conv_in.conv.weight"][0]
     widths, factors, scaled = [], [], []
     for block in blocks:
@@ -353,7 +304,7 @@ def _decoder_config(shapes: Mapping[str, Shape], residual: bool | None) -> dict[
     walk = ("decoder.mid_block", *blocks)
     return {
         "decoder_block_out_channels": widths[::-1],
-        "decoder_layers_per_block": [_count(shapes, f"{block}.resnets") for block in walk][::-1],
+        "decoder_layers_per_block": [count(shapes, f"{block}.resnets") for block in walk][::-1],
         "decoder_spatio_temporal_scaling": scaled[::-1],
         "decoder_inject_noise": [f"{block}.resnets.0.per_channel_scale1" in shapes for block in walk][::-1],
         "upsample_residual": [(factor > 1 if residual is None else residual) for factor in factors][::-1],
@@ -366,37 +317,3 @@ def _version(names: Iterable[str]) -> str:
     if any(name.startswith("encoder.") and name.endswith("downsamplers.0.conv.conv.weight") for name in known):
         return "0.9.5"
     return "0.9.1" if "decoder.timestep_scale_multiplier" in known else "0.9.0"
-
-
-def _prefix(shapes: Mapping[str, Shape], prefixes: Iterable[str], name: str) -> str | None:
-    return next((prefix for prefix in prefixes if f"{prefix}{name}" in shapes), None)
-
-
-def _under(names: Iterable[str], prefix: str, paths: tuple[str, ...] = ("",)) -> dict[str, str]:
-    """Name without the prefix → name, of those whose rest begins with one of `paths`."""
-    cut = {name[len(prefix) :]: name for name in names if name.startswith(prefix)}
-    return {short: name for short, name in cut.items() if short.startswith(paths)}
-
-
-def _renamed(names: Mapping[str, str], keymap: KeyMap) -> dict[str, str]:
-    return {ours: file for name, file in names.items() if (ours := keymap.ours(name)) is not None}
-
-
-def _count(shapes: Iterable[str], path: str) -> int:
-    """How many numbered children `path` has, by the highest number."""
-    start = f"{path}."
-    numbers = {name[len(start) :].partition(".")[0] for name in shapes if name.startswith(start)}
-    return max((int(number) for number in numbers if number.isdigit()), default=-1) + 1
-
-
-def _swapped(rows: Iterable[Row]) -> tuple[Row, ...]:
-    return tuple((ours, original) for original, ours in rows)
-
-
-def _replace(name: str, row: Row) -> str | None:
-    """`name` with the row's path exchanged, where it stands as whole segments; None where it does not."""
-    old, new = row[0].lstrip("^"), row[1].lstrip("^")
-    if row[0].startswith("^"):
-        return new + name[len(old) :] if name == old or name.startswith(f"{old}.") else None
-    whole = f".{name}."
-    return whole.replace(f".{old}.", f".{new}.", 1)[1:-1] if f".{old}." in whole else None

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .config import WIDENING_BLOCK, AutoencoderConfig, NetworkConfig, TransformerConfig, UpsamplerConfig
+from ..network_config import NetworkConfig
+from .config import WIDENING_BLOCK, AutoencoderConfig, TransformerConfig, UpsamplerConfig
 
 _RESIDUAL_DECODER: dict[str, Any] = {
     "decoder_block_out_channels": (256, 512, 1024),

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from models.checkpoint.save import save
+from models.keymap import KeyMap
 from models.ltx import keys
 from models.ltx.autoencoder import Autoencoder
 from models.ltx.config import AutoencoderConfig, TransformerConfig, UpsamplerConfig
@@ -133,10 +134,10 @@ def original_header(version: str) -> dict:
     return {"transformer": transformer, "vae": vae}
 
 
-def original_autoencoder_map(version: str) -> keys.KeyMap:
+def original_autoencoder_map(version: str) -> KeyMap:
     encoder = keys.ENCODER_WIDENING_ROWS if version == "0.9.5" else keys.ENCODER_PLAIN_ROWS
     decoder = keys.DECODER_PLAIN_ROWS if version == "0.9.0" else keys.DECODER_RESIDUAL_ROWS
-    return keys.KeyMap(encoder + decoder, keys.AUTOENCODER_ROWS, keys.AUTOENCODER_UNUSED)
+    return KeyMap(encoder + decoder, keys.AUTOENCODER_ROWS, keys.AUTOENCODER_UNUSED)
 
 
 def write_original(path: Path, version: str = "0.9.5", *, extra: dict | None = None, **header) -> Written:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models.keymap import KeyMap
 from models.ltx import keys
 from models.ltx.autoencoder import Autoencoder
 from models.ltx.config import AutoencoderConfig, TransformerConfig, UpsamplerConfig
@@ -55,7 +56,7 @@ def shapes_of(module):
 def autoencoder_map(version):
     encoder = keys.ENCODER_WIDENING_ROWS if version == "0.9.5" else keys.ENCODER_PLAIN_ROWS
     decoder = keys.DECODER_PLAIN_ROWS if version == "0.9.0" else keys.DECODER_RESIDUAL_ROWS
-    return keys.KeyMap(encoder + decoder, keys.AUTOENCODER_ROWS, keys.AUTOENCODER_UNUSED)
+    return KeyMap(encoder + decoder, keys.AUTOENCODER_ROWS, keys.AUTOENCODER_UNUSED)
 
 
 @pytest.mark.parametrize("size", TRANSFORMERS)
@@ -133,13 +134,13 @@ def test_upsamplers_are_known_by_their_shapes(part, config, parameters):
 
 
 def test_names_are_exchanged_as_whole_segments_only():
-    row = keys.KeyMap(then=(("a.b", "x"), ("^top", "^up")))
+    row = KeyMap(then=(("a.b", "x"), ("^top", "^up")))
     assert row.ours("top.a.b.c") == "up.x.c"
     assert row.ours("a.bb.c") == "a.bb.c"
     assert row.ours("stop.top") == "stop.top"
     assert row.original("up.x.c") == "top.a.b.c"
-    assert keys.KeyMap(unused=("gone",)).ours("gone") is None
-    longest = keys.KeyMap(first=(("^b.1", "^m"), ("^b.10", "^n")))
+    assert KeyMap(unused=("gone",)).ours("gone") is None
+    longest = KeyMap(first=(("^b.1", "^m"), ("^b.10", "^n")))
     assert [longest.ours(name) for name in ("b.1.w", "b.10.w", "b.11.w")] == ["m.w", "n.w", "b.11.w"]
 
 

@@ -1,0 +1,1 @@
+"""The Wan family: a transformer, two generations of causal autoencoder."""
