@@ -19,8 +19,11 @@ BASE, TEMPORAL, SPATIAL = "base", "temporal-upsample", "spatial-upsample"
 STAGE_KINDS = (BASE, TEMPORAL, SPATIAL)
 FROM_FOLDER = "from_folder"
 """In place of a schedule's name: take what the folder's scheduler config says."""
-PARTS = ("transformer", "autoencoder", "text_encoder", "tokenizer", "temporal_upsampler", "spatial_upsampler")
-"""Names of the parts of a model, everywhere in vgen."""
+PARTS = (
+    "transformer", "transformer_2", "autoencoder", "text_encoder", "tokenizer", "image_encoder", "temporal_upsampler",
+    "spatial_upsampler",
+)  # fmt: skip
+"""Names of the parts of a model, everywhere in vgen; `transformer_2` is the one for little noise, where there are two."""
 UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
 """Kind of a stage → the part that it runs."""
 
@@ -43,6 +46,7 @@ class Guidance:
         stg_scale: of spatio-temporal guidance; 0 is none.
         stg_layers: blocks of the transformer, from 0, that its perturbed answer goes without.
         stg_mode: what of them, one of `models.diffusion.names.STG_MODES`.
+        network: the part that answers, `transformer` or `transformer_2`.
     """
 
     until: float = 0.0
@@ -52,6 +56,7 @@ class Guidance:
     stg_scale: float = 0.0
     stg_layers: tuple[int, ...] = ()
     stg_mode: str = "attention_values"
+    network: str = "transformer"
 
     @property
     def perturbs(self) -> bool:
@@ -181,8 +186,14 @@ class ModelCard:
         draft_steps: base steps of a draft.
         text_tokens: prompt length, padded or cut to.
         text_mask: whether the text encoder is given the padding mask.
+        text_zeroed: features of padding become zeros, which the transformer then attends to without a mask.
+        text_cleaned: prompts are mended first (`models.text.cleaning`).
         causal_time: time coordinates follow the autoencoder's lone first frame.
         prediction: what the network predicts.
+        whole_timesteps: the network is told the noise level cut off to whole thousandths, but for Euler's steps.
+        pictures: how pictures that enter reach the network: `held` in the latents, as `channels` behind them, as a
+            `control`, or `none` for not at all; `pictures_at`: at `any` frame, at the `ends`, or at the `first`.
+        image_squash: the image encoder sees a picture squashed to a square instead of cropped.
         decode_timestep, decode_noise_scale: for timestep-conditioned decoders, else None; a scale of None with a
             timestep means the timestep. decode_noise_space: `normalised` or `raw`.
         posterior_sample: frames that enter become a draw from the autoencoder's posterior instead of its mode.
@@ -227,8 +238,14 @@ class ModelCard:
     negative_prompt: str = ""
     text_tokens: int = 256
     text_mask: bool = True
+    text_zeroed: bool = False
+    text_cleaned: bool = False
     causal_time: bool = True
     prediction: str = "flow"
+    whole_timesteps: bool = False
+    pictures: str = "held"
+    pictures_at: str = "any"
+    image_squash: bool = False
     decode_timestep: float | None = None
     decode_noise_scale: float | None = None
     decode_noise_space: str = "normalised"
