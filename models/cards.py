@@ -23,7 +23,7 @@ PARTS = (
     "transformer", "transformer_2", "autoencoder", "text_encoder", "tokenizer", "image_encoder", "temporal_upsampler",
     "spatial_upsampler",
 )  # fmt: skip
-"""Names of the parts of a model, everywhere in vgen; `transformer_2` is the one for little noise, where there are two."""
+"""Names of the parts of a model; `transformer_2` is the one for little noise, where there are two."""
 UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
 """Kind of a stage → the part that it runs."""
 

@@ -46,7 +46,7 @@ FLOORS = (
     (r"vgen_cli/weights\.py", 6),
     (r"vgen_cli/batch/planner\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),
-    (r"vgen_cli/cascade/(conditioning|entering|session)\.py", 7),
+    (r"vgen_cli/cascade/(conditioning|entering|prompts|session)\.py", 7),
     (r"vgen_cli/cascade/stages\.py", 8),
     (r"vgen_cli/cascade/pipeline\.py", 9),
     (r"vgen_cli/(batch/engines|bench)/.*", 10),

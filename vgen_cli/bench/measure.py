@@ -17,11 +17,11 @@ import torch
 from models.diffusion.denoiser import LatentState
 
 from ..cascade import stages
-from ..cascade.conditioning import Conditioning, Text, encode_prompts
 from ..cascade.device import Machine
 from ..cascade.frames import to_bytes
 from ..cascade.memory import peak_bytes
 from ..cascade.pipeline import tiling_of
+from ..cascade.prompts import Conditioning, Text, encode_prompts
 from ..estimate import PART_OF
 from ..events import Listener, StageFinished, StageStarted, StepDone
 from ..plan import Plan, StagePlan, card_for

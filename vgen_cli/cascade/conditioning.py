@@ -1,4 +1,4 @@
-"""What the denoiser is conditioned on: a prompt becomes text features, frames become held latents.
+"""What the denoiser is conditioned on beside the prompt: frames that become held latents.
 
 Knows no stage's order and no sampler.
 """
@@ -13,34 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.catalog import ModelCard
 from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
-from models.text.t5 import TextEncoder
 
 from ..media.fit import fitted
 from ..plan import StagePlan
-from ..recipe import Recipe
 from .frames import Frames, resized, to_tensor
 
 Draw = Callable[[tuple[int, ...]], Tensor]
 """Standard normal noise of a shape."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """Features `(1, L, D)` of a prompt and their mask `(1, L)`, 1 for words and 0 for padding."""
-
-    context: Tensor
-    mask: Tensor
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """The prompt, and the negative prompt where guidance uses it."""
-
-    positive: Text
-    negative: Text | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +136,3 @@ class Entry:
             raw = raw + torch.exp(0.5 * posterior.logvar) * self.draw(tuple(raw.shape))
         made: Tensor = self.autoencoder.normalise(raw)
         return made.float()
-
-
-def encode_prompts(encoder: TextEncoder, recipe: Recipe, card: ModelCard, *, guided: bool) -> Conditioning:
-    """Both prompts of a recipe; the negative one only where guidance will ask for it."""
-    prompts = [recipe.prompt]
-    if guided:
-        prompts.append(card.negative_prompt if recipe.negative_prompt is None else recipe.negative_prompt)
-    texts = []
-    for prompt in prompts:
-        context, mask = encoder.encode([prompt], max_tokens=card.text_tokens, masked=card.text_mask)
-        texts.append(Text(context, mask))
-    return Conditioning(texts[0], texts[1] if guided else None)

@@ -25,10 +25,11 @@ from ..plan import Plan, StagePlan, card_for
 from ..version import __version__
 from . import entering, frames, stages
 from .clock import Clock
-from .conditioning import Guide, Guides, encode_prompts
+from .conditioning import Guide, Guides
 from .enlarge import enlarged
 from .frames import Frames, Tail
 from .landing import landed
+from .prompts import encode_prompts
 from .session import Session, open_session
 
 if TYPE_CHECKING:

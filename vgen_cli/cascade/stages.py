@@ -26,10 +26,11 @@ from models.shapes import PixelShape
 
 from ..errors import RunError
 from ..plan import StagePlan
-from .conditioning import Conditioning, Entry, Guides, Held, Text
+from .conditioning import Entry, Guides, Held
 from .device import Machine
 from .frames import Frames, resized, to_bytes
 from .memory import Residency
+from .prompts import Conditioning, Text
 
 OnStep = Callable[[str, int, int], None]
 """Told the kind of the stage, the steps done and the steps in all."""

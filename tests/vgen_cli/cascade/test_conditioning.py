@@ -12,7 +12,8 @@ import torch
 from models.catalog import find
 from models.diffusion.denoiser import LatentState
 from models.shapes import LatentShape, PixelShape
-from vgen_cli.cascade.conditioning import Entry, Guide, Guides, Held, encode_prompts
+from vgen_cli.cascade.conditioning import Entry, Guide, Guides, Held
+from vgen_cli.cascade.prompts import encode_prompts
 from vgen_cli.plan import StagePlan
 from vgen_cli.recipe import Recipe
 

@@ -14,8 +14,8 @@ from models.diffusion.denoiser import LatentState
 from models.diffusion.latents import tone_map
 from models.shapes import LatentShape, PixelShape
 from vgen_cli.cascade import stages
-from vgen_cli.cascade.conditioning import Conditioning, Text
 from vgen_cli.cascade.device import Machine
+from vgen_cli.cascade.prompts import Conditioning, Text
 from vgen_cli.errors import RunError
 from vgen_cli.plan import StagePlan
 
