@@ -56,10 +56,12 @@ class NetworkConfig:
 
     CLASS_NAME: ClassVar[str] = ""
     EXTENSIONS: ClassVar[tuple[str, ...]] = ()
+    UNREAD: ClassVar[tuple[str, ...]] = ()
+    """Keys of published files that no network, here or elsewhere, reads."""
 
     @classmethod
     def from_dict(cls: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
-        """The record of a parsed `config.json`; keys that start with `_` are notes and ignored.
+        """The record of a parsed `config.json`; `UNREAD` keys and those that start with `_` are notes and ignored.
 
         Raises:
             UnsupportedConfigError: for a class, a key or a value that is not implemented.
@@ -69,7 +71,7 @@ class NetworkConfig:
             raise UnsupportedConfigError(f"_class_name is {name!r}; this network is {cls.CLASS_NAME!r}")
         kinds = get_type_hints(cls)
         known = {each.name for each in fields(cls)}
-        given = {key: value for key, value in data.items() if not key.startswith("_")}
+        given = {key: value for key, value in data.items() if not key.startswith("_") and key not in cls.UNREAD}
         if unknown := sorted(set(given) - known):
             raise UnsupportedConfigError(f"unknown configuration keys: {', '.join(unknown[:10])}")
         return cls(**{key: _read(key, value, kinds[key]) for key, value in given.items()})
