@@ -6,7 +6,7 @@ Knows no files, no schedules and no devices: what comes in decides where and in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..layers.autoencoding import Posterior, VideoAutoencoder, draw
 from ..layers.convolution import (
     Stream,
     TemporalConv3d,
@@ -24,33 +25,10 @@ from ..layers.convolution import (
     unpatchify,
 )
 from ..layers.modulation import TimestepEmbedder, channel_norm, modulate, pixel_norm
-from ..layers.tiling import Tiling
-from ..shapes import Compression, PixelShape
 from .config import AutoencoderConfig
 
 NoiseMaps = Mapping[nn.Module, tuple[Tensor, Tensor]]
 DOUBLE: Triple = (2, 2, 2)
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """A normal distribution over raw latents: mean and log-variance, each `(B, C, T, H, W)`."""
-
-    mean: Tensor
-    logvar: Tensor
-
-    def mode(self) -> Tensor:
-        """The likeliest latents: the mean."""
-        return self.mean
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Latents drawn from it; the noise is drawn where the generator lives, then moved."""
-        return self.mean + torch.exp(0.5 * self.logvar) * _draw(self.mean.shape, generator, self.mean)
-
-
-def _draw(shape: tuple[int, ...], generator: torch.Generator | None, like: Tensor) -> Tensor:
-    device = like.device if generator is None else generator.device
-    return torch.randn(shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
 
 
 class ResidualBlock(nn.Module):
@@ -340,18 +318,14 @@ class Decoder(nn.Module):
             if isinstance(layer, DepthUpsampler):
                 height, width = 2 * height, 2 * width
             elif isinstance(layer, ResidualBlock) and layer.per_channel_scale1 is not None:
-                maps[layer] = (_draw((height, width), generator, z), _draw((height, width), generator, z))
+                maps[layer] = (draw((height, width), generator, z), draw((height, width), generator, z))
         return maps
 
 
-class Autoencoder(nn.Module):
-    """Encoder, decoder and the statistics that bring latents to zero mean and unit variance.
+class Autoencoder(VideoAutoencoder):
+    """Encoder, decoder and the statistics of the latents, which are stored with the weights."""
 
-    Latents are normalised everywhere outside this class, but for `encode`'s posterior and `decode_raw`.
-    """
-
-    latents_mean: Tensor
-    latents_std: Tensor
+    config: AutoencoderConfig
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -361,148 +335,35 @@ class Autoencoder(nn.Module):
         self.register_buffer("latents_mean", torch.zeros(config.latent_channels))
         self.register_buffer("latents_std", torch.ones(config.latent_channels))
 
-    @property
-    def compression(self) -> Compression:
-        """How many frames and pixels each way one latent cell stands for."""
-        return self.config.compression
+    def _moments(self, video: Tensor) -> Tensor:
+        made: Tensor = self.encoder(video.to(self.encoder.conv_in.conv.weight.dtype))
+        return made
 
-    def encode(self, video: Tensor, tiling: Tiling | None = None) -> Posterior:
-        """A clip as a distribution over raw latents.
-
-        Args:
-            video: `(B, 3, F, H, W)` float in [-1, 1]; F = k time + 1, sides multiples of the compression.
-            tiling: cut frames larger than one tile.
-
-        Raises:
-            ShapeError: when the clip's shape is not legal.
-        """
-        self.compression.latent(PixelShape(*video.shape[-3:]), self.config.latent_channels)
-        video = video.to(self.encoder.conv_in.conv.weight.dtype)
-        if tiling is not None and tiling.needed(*video.shape[-2:]):
-            cells = tiling.divided(self.compression.space)
-            moments = cells.merge([[self.encoder(tile) for tile in row] for row in tiling.split(video)])
-        else:
-            moments = self.encoder(video)
+    def _posterior(self, moments: Tensor) -> Posterior:
         mean, logvar = moments[:, :-1], moments[:, -1:]
         return Posterior(mean, logvar.clamp(-30.0, 20.0).expand_as(mean))
 
-    def normalise(self, z: Tensor) -> Tensor:
-        """Raw latents `(B, C, T, H, W)` → zero mean and unit variance by channel."""
-        mean, std = self._statistic(self.latents_mean, z), self._statistic(self.latents_std, z)
-        return (z - mean) / std
-
-    def denormalise(self, latents: Tensor) -> Tensor:
-        """Undoes `normalise`."""
-        mean, std = self._statistic(self.latents_mean, latents), self._statistic(self.latents_std, latents)
-        return latents * std + mean
-
-    @staticmethod
-    def _statistic(values: Tensor, like: Tensor) -> Tensor:
-        return values.to(like)[:, None, None, None]
-
-    def decode(
-        self,
-        latents: Tensor,
-        timestep: float | Tensor | None = None,
-        generator: torch.Generator | None = None,
-        tiling: Tiling | None = None,
-    ) -> Tensor:
-        """Normalised latents `(B, C, T, h, w)` → clip `(B, 3, F, H, W)`; arguments as `decode_raw`."""
-        return self.decode_raw(self.denormalise(latents), timestep, generator, tiling)
-
-    def decode_raw(
-        self,
-        z: Tensor,
-        timestep: float | Tensor | None = None,
-        generator: torch.Generator | None = None,
-        tiling: Tiling | None = None,
-    ) -> Tensor:
-        """Raw latents `(B, C, T, h, w)` → clip `(B, 3, F, H, W)` in about [-1, 1], in the weights' dtype.
-
-        Args:
-            timestep: noise level in [0, 1], one or `(B,)`; needed by conditioned decoders, else ignored.
-            generator: of the noise that a 0.9.1 decoder injects; the global one where none is given.
-            tiling: cut frames larger than one tile; tiles see zeros beyond their edges, so frames differ a little.
-
-        Raises:
-            ValueError: when a conditioned decoder is given no timestep.
-            ShapeError: when the tiles are not whole latent cells.
-        """
-        return self._decoding(z, timestep, generator, tiling).whole()
-
-    def decode_stream(
-        self,
-        latents: Tensor,
-        timestep: float | Tensor | None = None,
-        chunk: int = 1,
-        generator: torch.Generator | None = None,
-        tiling: Tiling | None = None,
-    ) -> Iterator[Tensor]:
-        """The frames of `decode`, piece by piece, `(B, 3, t, H, W)` each, without gradients.
-
-        Every layer keeps the few frames it needs, so memory does not grow with the clip and nothing is
-        computed twice. The first piece comes once the layers that look ahead have seen enough; pieces are at
-        most as long as `chunk` latent frames decode to, and shorter towards the end.
-
-        Args:
-            chunk: latent frames fed at a time, 1 or more.
-            timestep, generator, tiling: as in `decode_raw`; noise is drawn before the first piece.
-
-        Raises:
-            ValueError: at once for a chunk below 1; at the first piece where a conditioned decoder lacks its timestep.
-        """
-        if chunk < 1:
-            raise ValueError(f"chunk must be 1 or more, not {chunk}")
-        return self._decoding(self.denormalise(latents), timestep, generator, tiling).pieces(chunk)
-
-    def _decoding(
-        self,
-        z: Tensor,
-        timestep: float | Tensor | None,
-        generator: torch.Generator | None,
-        tiling: Tiling | None,
-    ) -> _Decoding:
+    def _tile(self, z: Tensor, timestep: float | Tensor | None, generator: torch.Generator | None) -> _Tile:
         level = None
         if timestep is not None and self.config.timestep_conditioning:
             level = torch.as_tensor(timestep, dtype=torch.float32, device=z.device).expand(len(z))
         z = z.to(self.decoder.conv_in.conv.weight.dtype)
-        cells = None if tiling is None else tiling.divided(self.compression.space)
-        if cells is None or not cells.needed(*z.shape[-2:]):
-            return _Decoding(self.decoder, [[z]], level, generator, None)
-        return _Decoding(self.decoder, cells.split(z), level, generator, tiling)
+        return _Tile(self.decoder, z, level, self.decoder.draw_noise(z, generator))
 
 
-class _Decoding:
-    """One decode of raw latents, in rows of tiles; a single tile where there is no tiling to merge them by."""
+@dataclass(frozen=True)
+class _Tile:
+    """Raw latents of one tile, their noise drawn."""
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        rows: list[list[Tensor]],
-        timestep: Tensor | None,
-        generator: torch.Generator | None,
-        tiling: Tiling | None,
-    ) -> None:
-        self.decoder, self.timestep, self.tiling = decoder, timestep, tiling
-        self.columns = len(rows[0])
-        tiles = [tile for row in rows for tile in row]
-        self.tiles = [(tile, decoder.draw_noise(tile, generator)) for tile in tiles]
+    decoder: Decoder
+    z: Tensor
+    timestep: Tensor | None
+    noise: NoiseMaps
 
     def whole(self) -> Tensor:
-        return self._merge([self.decoder(tile, self.timestep, noise) for tile, noise in self.tiles])
+        made: Tensor = self.decoder(self.z, self.timestep, self.noise)
+        return made
 
-    @torch.no_grad()
     def pieces(self, chunk: int) -> Iterator[Tensor]:
-        streams = [self._stream(tile, noise, chunk) for tile, noise in self.tiles]
-        for made in zip(*streams, strict=True):
-            yield self._merge(made)
-
-    def _stream(self, tile: Tensor, noise: NoiseMaps, chunk: int) -> Iterator[Tensor]:
         stream = Stream()
-        return stream.pieces(lambda piece: self.decoder(piece, self.timestep, noise, stream), tile, chunk)
-
-    def _merge(self, made: Sequence[Tensor]) -> Tensor:
-        if self.tiling is None:
-            return made[0]
-        starts = range(0, len(made), self.columns)
-        return self.tiling.merge([made[start : start + self.columns] for start in starts])
+        return stream.pieces(lambda piece: self.decoder(piece, self.timestep, self.noise, stream), self.z, chunk)

@@ -7,9 +7,10 @@ import torch
 
 import models.ltx.autoencoder as module
 from models.errors import ShapeError
+from models.layers.autoencoding import Posterior
 from models.layers.convolution import Stream
 from models.layers.tiling import Tiling
-from models.ltx.autoencoder import Autoencoder, Posterior
+from models.ltx.autoencoder import Autoencoder
 from models.ltx.config import AutoencoderConfig
 
 V0 = {
