@@ -72,5 +72,5 @@ def whole(card: ModelCard, stages: Sequence[tuple[str, int]], *, offload: str, s
 
 def _weights(part: str, card: ModelCard, size: int) -> int:
     """Bytes of a part's weights, 0 where it is none; those of a transformer that were published in 8 bits stay so."""
-    narrow = part == "transformer" and card.weights_dtype.startswith("float8")
+    narrow = part.startswith("transformer") and card.weights_dtype.startswith("float8")
     return card.part_parameters.get(part, 0) * (1 if narrow else size)

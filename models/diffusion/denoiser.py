@@ -146,7 +146,12 @@ def to_x0(prediction: Tensor, latents: Tensor, sigma: Sigma, kind: Prediction, p
 
 
 def denoiser(
-    network: Network, kind: Prediction, path: Path = Path.FLOW, *, dtype: torch.dtype | None = None
+    network: Network,
+    kind: Prediction,
+    path: Path = Path.FLOW,
+    *,
+    dtype: torch.dtype | None = None,
+    whole: bool = False,
 ) -> Denoiser:
     """A network as a denoiser: its prediction becomes x0 in float32, whatever it computes in.
 
@@ -157,16 +162,29 @@ def denoiser(
         path: the path its latents are on.
         dtype: what the latents are cast to for the network; None leaves them in float32. Sigmas are never
             cast.
+        whole: tell the network noise levels cut off to whole thousandths, its timesteps; x0 is computed at the level
+            itself. Where positions have levels of their own, the highest is cut and the others follow in proportion.
     """
 
     def denoise(latents: Tensor, sigma: Sigma) -> Tensor:
         told = sigma.positions if isinstance(sigma, Told) else sigma
         if not (isinstance(told, Tensor) and told.ndim):
-            sigma = told = torch.full((latents.shape[0],), float(told), dtype=torch.float32)
+            level = float(told)
+            sigma = torch.full((latents.shape[0],), level, dtype=torch.float32)
+            told = torch.full_like(sigma, _cut(level, 1e-9)) if whole else sigma
+        elif whole:
+            highest = told.max()
+            cut = _cut(float(highest), 1e-4)
+            told = torch.where(told == highest, cut, told * (cut / highest))
         prediction = network(latents if dtype is None else latents.to(dtype), told.to(latents.device))
         return to_x0(prediction, latents, sigma, kind, path)
 
     return denoise
+
+
+def _cut(level: float, rounding: float) -> float:
+    """A noise level cut off to thousandths; `rounding`: by how many of them it may lie too low."""
+    return math.floor(1000.0 * level + rounding) / 1000.0
 
 
 def variance_preserving(network: Network, table: Sequence[float]) -> Network:

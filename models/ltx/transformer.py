@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from einops import rearrange
@@ -133,6 +133,9 @@ class Block(nn.Module):
 
 class Transformer(nn.Module):
     """Predicts the velocity (noise minus clean latents) of latents in normalised space."""
+
+    LAYERS: ClassVar[tuple[str, ...]] = ("transformer_blocks",)
+    """Where nearly all of its weights are."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()

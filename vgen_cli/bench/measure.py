@@ -17,6 +17,7 @@ import torch
 from models.diffusion.denoiser import LatentState
 
 from ..cascade import stages
+from ..cascade.context import Context
 from ..cascade.device import Machine
 from ..cascade.frames import to_bytes
 from ..cascade.memory import peak_bytes
@@ -132,7 +133,7 @@ def measure(
 
         conditioning, timing = timed(ENCODE, "text_encoder", read, f"{card.text_tokens} tokens")
         yield timing
-    context = stages.Context(
+    context = Context(
         card,
         conditioning,
         machine,
@@ -157,7 +158,7 @@ def measure(
     yield timing
 
 
-def _stage(state: LatentState, plan: StagePlan, context: stages.Context) -> Callable[[], LatentState]:
+def _stage(state: LatentState, plan: StagePlan, context: Context) -> Callable[[], LatentState]:
     return lambda: stages.STAGES[plan.kind](state, plan, context)
 
 

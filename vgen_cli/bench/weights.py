@@ -20,6 +20,7 @@ from models.checkpoint.parts import Part
 from models.layers.linear import WideningLinear
 from models.text.t5 import TextEncoder, load_tokenizer
 
+from ..cascade.memory import layers_of
 from ..errors import UsageError
 
 _CONSTANTS = {"latents_mean": 0.0, "latents_std": 1.0, "timestep_scale_multiplier": 1000.0}
@@ -64,7 +65,7 @@ def random_part(located: Located, name: str, device: torch.device, dtype: torch.
 def _narrow(module: nn.Module, dtype: torch.dtype) -> None:
     """The linear weights of the layers in a type that is widened when they run, as 8-bit files have them."""
     for path, layer in list(module.named_modules()):
-        if isinstance(layer, nn.Linear) and path.startswith("transformer_blocks."):
+        if isinstance(layer, nn.Linear) and path.startswith(tuple(f"{name}." for name in layers_of(module))):
             layer.weight.data = layer.weight.data.to(dtype)
             module.set_submodule(path, WideningLinear(layer))
 

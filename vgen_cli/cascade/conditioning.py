@@ -126,10 +126,17 @@ class Entry:
 
     def latents(self, frames: Frames, plan: StagePlan) -> Tensor:
         """`(t, H, W, 3)` uint8, t legal for the autoencoder → normalised latents at a stage's size."""
+        return self.encoded(self.video(frames, plan))
+
+    def video(self, frames: Frames, plan: StagePlan) -> Tensor:
+        """`(t, H, W, 3)` uint8 → `(1, 3, t, h, w)` in [-1, 1] at a stage's size, where the autoencoder is."""
         height, width = plan.pixels.height, plan.pixels.width
         if not self.bilinear:
             frames = fitted(frames, width, height, "stretch")
-        video = resized(to_tensor(frames).to(self.autoencoder.latents_mean.device), height, width)
+        return resized(to_tensor(frames).to(self.autoencoder.latents_mean.device), height, width)
+
+    def encoded(self, video: Tensor) -> Tensor:
+        """`(1, 3, t, h, w)` in [-1, 1], t legal for the autoencoder → normalised latents."""
         posterior = self.autoencoder.encode(video, self.tiling)
         raw = posterior.mode()
         if self.draw is not None:

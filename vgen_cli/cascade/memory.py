@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 POLICIES = ("none", "model", "block")
-LAYERS = ("transformer_blocks", "encoder.block")
-"""Where networks keep the layers that can come and go one by one."""
+TEXT_LAYERS = ("encoder.block",)
+"""Where text encoders keep their layers; networks of our own say it themselves, in `LAYERS`."""
 RESERVE = 0.9
 """Share of the free memory that an estimate may fill before parts take turns."""
 
@@ -72,9 +72,16 @@ class Residency:
         return self._held[name]
 
 
+def layers_of(module: nn.Module) -> tuple[str, ...]:
+    """The paths of the lists of layers that can come and go one by one."""
+    found: tuple[str, ...] = getattr(module, "LAYERS", TEXT_LAYERS)
+    return found
+
+
 def _leaves(module: nn.Module) -> list[nn.Module]:
     """The modules without children in a network's layers that hold weights: what one layer's running needs."""
-    inside = (each for name, each in module.named_modules() if name.startswith(tuple(f"{at}." for at in LAYERS)))
+    places = tuple(f"{path}." for path in layers_of(module))
+    inside = (each for name, each in module.named_modules() if name.startswith(places))
     return [each for each in inside if not list(each.children()) and _tensors(each)]
 
 

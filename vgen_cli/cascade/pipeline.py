@@ -26,6 +26,7 @@ from ..version import __version__
 from . import entering, frames, stages
 from .clock import Clock
 from .conditioning import Guide, Guides
+from .context import Context
 from .enlarge import enlarged
 from .frames import Frames, Tail
 from .landing import landed
@@ -128,7 +129,7 @@ def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None
         guided = any(stage.guided for stage in plan.stages)
         with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
             conditioning = encode_prompts(encoder, replace(recipe, prompt=plan.prompt), card, guided=guided)
-    context = stages.Context(
+    context = Context(
         card,
         conditioning,
         machine,
@@ -140,7 +141,7 @@ def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None
     return frames.joined(_windows(plan, context, clock), plan.windows.overlap)
 
 
-def _windows(plan: Plan, context: stages.Context, clock: Clock) -> Iterator[Iterator[Frames]]:
+def _windows(plan: Plan, context: Context, clock: Clock) -> Iterator[Iterator[Frames]]:
     """Each window's own clip, to be taken to its end before the next one is asked for."""
     enters = plan.footage is not None and plan.footage.role == "latents"
     footage = entering.in_windows(plan) if enters else None
@@ -156,7 +157,7 @@ def _windows(plan: Plan, context: stages.Context, clock: Clock) -> Iterator[Iter
         held = tail.frames if plan.windows.hold and plan.windows.overlap else None
 
 
-def _landed(window: Iterator[Frames], plan: Plan, context: stages.Context) -> Iterator[Frames]:
+def _landed(window: Iterator[Frames], plan: Plan, context: Context) -> Iterator[Frames]:
     """A window that ends at the picture pinned to its last frame; over a quarter of a second, where it must be led."""
     last = plan.windows.frames - 1
     pictures = [guide.frames for guide in context.guides.guides if guide.at == last]
@@ -164,7 +165,7 @@ def _landed(window: Iterator[Frames], plan: Plan, context: stages.Context) -> It
     return landed(window, lambda: stages.seen(pictures[0], decoding, context), max(1, round(decoding.fps / 4)))
 
 
-def _window(plan: Plan, context: stages.Context, clock: Clock, footage: Frames | None) -> Iterator[Frames]:
+def _window(plan: Plan, context: Context, clock: Clock, footage: Frames | None) -> Iterator[Frames]:
     """One fold over the stages, decoded piece by piece."""
     *making, decoding = plan.stages
     first = plan.stages[0]

@@ -56,8 +56,9 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
 
     def loader(name: str, home: torch.device) -> Any:
         part = (load_part or read_part)(located, name, home, machine.dtype)
-        for block in getattr(part, "transformer_blocks", ()) if recipe.compile else ():
-            block.compile()
+        for path in memory.layers_of(part) if recipe.compile and isinstance(part, torch.nn.Module) else ():
+            for block in getattr(part, path, ()):
+                block.compile()
         return part
 
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))

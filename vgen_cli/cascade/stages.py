@@ -6,73 +6,27 @@ its plan. Knows no command, no file and no progress bar.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
-from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, add_noise, denoiser, held
-from models.diffusion.guidance import guided, phased
+from models.catalog import BASE, SPATIAL, TEMPORAL
+from models.diffusion.denoiser import LatentState, add_noise
 from models.diffusion.latents import adain, tone_map
-from models.diffusion.samplers import SAMPLERS
-from models.layers.tiling import Tiling
-from models.nano.maps import coordinate_maps
 from models.shapes import PixelShape
 
 from ..errors import RunError
 from ..plan import StagePlan
-from .conditioning import Entry, Guides, Held
-from .device import Machine
+from .conditioning import Guides
+from .context import Context
+from .denoising import sampled
 from .frames import Frames, resized, to_bytes
-from .memory import Residency
-from .prompts import Conditioning, Text
-
-OnStep = Callable[[str, int, int], None]
-"""Told the kind of the stage, the steps done and the steps in all."""
 
 PIECE_PIXELS = 1 << 18
 """A piece of the decode has about so many pixels, all frames together; at least one latent frame."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every stage of one window shares.
-
-    Attributes:
-        conditioning: None where no stage reads the prompt.
-        tiling: of the autoencoder, None for whole frames.
-        guides: what the window must show.
-    """
-
-    card: ModelCard
-    conditioning: Conditioning | None
-    machine: Machine
-    residency: Residency
-    generator: torch.Generator
-    on_step: OnStep
-    tiling: Tiling | None = None
-    guides: Guides = field(default_factory=Guides)
-
-    def noise(self, shape: tuple[int, ...]) -> Tensor:
-        """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
-        return torch.randn(shape, generator=self.generator).to(self.machine.device)
-
-    def held(self, plan: StagePlan) -> Held:
-        """The guides as latents of a stage; opens the autoencoder where there are any."""
-        if not self.guides.guides:
-            return Held()
-        with self.residency.part("autoencoder") as autoencoder:
-            return self.guides.held(plan, self.entry(autoencoder), self.noise)
-
-    def entry(self, autoencoder: Any) -> Entry:
-        """How frames become latents in this window."""
-        draw = self.noise if self.card.posterior_sample else None
-        return Entry(autoencoder, self.tiling, draw, bilinear=self.card.condition_resize == "bilinear")
 
 
 Stage = Callable[[LatentState, StagePlan, Context], LatentState]
@@ -80,7 +34,7 @@ Stage = Callable[[LatentState, StagePlan, Context], LatentState]
 
 def base(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
     """Denoise from the plan's first sigma to 0."""
-    return _sampled(state, plan, context)
+    return LatentState(_finite(sampled(state, plan, context), plan, context))
 
 
 def temporal_upsample(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
@@ -96,7 +50,7 @@ def spatial_upsample(state: LatentState, plan: StagePlan, context: Context) -> L
 def refine(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
     """Noise the latents to the plan's first sigma and denoise them at their own size."""
     noise = context.noise(tuple(state.latents.shape))
-    return _sampled(replace(state, latents=add_noise(state.latents, noise, plan.sigmas[0])), plan, context)
+    return base(replace(state, latents=add_noise(state.latents, noise, plan.sigmas[0])), plan, context)
 
 
 STAGES: dict[str, Stage] = {
@@ -111,7 +65,8 @@ def start(plan: StagePlan, context: Context) -> LatentState:
     """The state before the base stage: noise alone, in the shape and order in which diffusers draws it."""
     if context.card.conditions_first:
         context.held(plan)
-    return LatentState(context.noise((1, *plan.cells.as_tuple())))
+    frames = context.given.front + plan.cells.frames
+    return LatentState(context.noise((1, *replace(plan.cells, frames=frames).as_tuple())))
 
 
 def enter(frames: Frames, plan: StagePlan, context: Context) -> LatentState:
@@ -173,89 +128,6 @@ def _decode_noise(
     if card.decode_noise_space == "raw":
         return normalise(torch.lerp(denormalise(latents), noise, scale))
     return torch.lerp(latents, noise, scale)
-
-
-def _sampled(state: LatentState, plan: StagePlan, context: Context) -> LatentState:
-    """`sampler(guidance(denoiser(transformer)), latents, sigmas)`, with what is held before and under the clip."""
-    guides = context.held(plan)
-    count = len(guides.leading)
-    state = guides.conditions(state, torch.cat((*guides.noise, state.latents[:, :, :0]), 2))
-    card, shape = context.card, tuple(state.latents.shape)
-
-    def noise() -> Tensor:
-        return _by_token(shape, context) if card.noise_by_token else context.noise(shape)
-
-    def jitter(sigma: float) -> Tensor:
-        return card.condition_noise * sigma**2 * noise()
-
-    with context.residency.part("transformer") as transformer:
-        answer = _guided(transformer, plan, context, guides.frames)
-        latents = SAMPLERS[plan.sampler](
-            held(
-                answer,
-                state,
-                plan.sigmas,
-                published=card.conditions_published,
-                jitter=jitter if card.condition_noise else None,
-            ),
-            state.start(plan.sigmas),
-            plan.sigmas,
-            path=Path.FLOW,
-            noise=noise,
-            on_step=lambda step, steps, _: context.on_step(plan.kind, step, steps),
-        )
-    return LatentState(_finite(latents[:, :, count:], plan, context))
-
-
-def _guided(transformer: torch.nn.Module, plan: StagePlan, context: Context, leading: tuple[float, ...]) -> Denoiser:
-    """The transformer as one denoiser that follows the prompt as the plan guides it, span after span."""
-    conditioning, prediction = context.conditioning, Prediction(context.card.prediction)
-    assert conditioning is not None, "a stage that samples reads the prompt"
-    bound = _bound(transformer, conditioning.positive, plan, context, leading)
-    conditional, unconditional = denoiser(bound, prediction), None
-    if plan.guided:
-        assert conditioning.negative is not None
-        unconditional = denoiser(_bound(transformer, conditioning.negative, plan, context, leading), prediction)
-    spans = []
-    for span in plan.guidance:
-        without = bound.without(span.stg_mode, span.stg_layers) if span.perturbs else None
-        answer = guided(
-            conditional,
-            unconditional,
-            None if without is None else denoiser(without, prediction),
-            scale=span.scale,
-            stg_scale=span.stg_scale,
-            rescale=span.rescale,
-            star=span.star,
-        )
-        spans.append((span.until, answer))
-    return phased(spans)
-
-
-def _bound(
-    transformer: torch.nn.Module, text: Text, plan: StagePlan, context: Context, leading: tuple[float, ...]
-) -> Any:
-    """The transformer at this stage's shape for one prompt, pictures leading at frames of the clip."""
-    card, maps = context.card, None
-    if card.coordinate_maps:
-        maps = coordinate_maps(plan.cells, leading, time=card.compression.time).to(context.machine.device)
-    return transformer.bind(  # type: ignore[operator]
-        text.context,
-        text.mask,
-        plan.cells,
-        fps=float(plan.fps),
-        compression=card.compression,
-        causal_time=card.causal_time,
-        maps=maps,
-        leading=leading,
-    )
-
-
-def _by_token(shape: tuple[int, ...], context: Context) -> Tensor:
-    """Noise `(B, C, T, H, W)` in the order in which LTX-Video's code draws it once its latents are tokens."""
-    batch, channels, *places = shape
-    tokens = context.noise((batch, math.prod(places), channels))
-    return tokens.transpose(1, 2).reshape(shape)
 
 
 def _upsampled(state: LatentState, plan: StagePlan, context: Context, part: str) -> LatentState:

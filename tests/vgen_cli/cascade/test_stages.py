@@ -14,6 +14,7 @@ from models.diffusion.denoiser import LatentState
 from models.diffusion.latents import tone_map
 from models.shapes import LatentShape, PixelShape
 from vgen_cli.cascade import stages
+from vgen_cli.cascade.context import Context
 from vgen_cli.cascade.device import Machine
 from vgen_cli.cascade.prompts import Conditioning, Text
 from vgen_cli.errors import RunError
@@ -101,7 +102,7 @@ class Parts:
 
 def context(card=None, dtype=torch.float32, **parts):
     text = Text(torch.zeros(1, 2, 3), torch.ones(1, 2))
-    return stages.Context(
+    return Context(
         card or find("nano"),
         Conditioning(text, text),
         Machine(torch.device("cpu"), dtype, "cpu with 1 thread"),

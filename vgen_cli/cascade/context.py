@@ -1,0 +1,76 @@
+"""What every stage of one window shares: the card, the prompt, where it runs, its noise, and what it must show.
+
+Knows the parts of a model by their names. Knows no stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.catalog import ModelCard
+from models.layers.tiling import Tiling
+
+from ..plan import StagePlan
+from .conditioning import Entry, Guides, Held
+from .device import Machine
+from .memory import Residency
+from .prompts import Conditioning
+from .surroundings import Given, Surroundings, image_tokens, surroundings
+
+OnStep = Callable[[str, int, int], None]
+"""Told the kind of the stage, the steps done and the steps in all."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage of one window shares.
+
+    Attributes:
+        conditioning: None where no stage reads the prompt.
+        tiling: of the autoencoder, None for whole frames.
+        guides: what the window must show.
+        given: what else the network is given of it.
+    """
+
+    card: ModelCard
+    conditioning: Conditioning | None
+    machine: Machine
+    residency: Residency
+    generator: torch.Generator
+    on_step: OnStep
+    tiling: Tiling | None = None
+    guides: Guides = field(default_factory=Guides)
+    given: Given = field(default_factory=Given)
+
+    def noise(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
+        return torch.randn(shape, generator=self.generator).to(self.machine.device)
+
+    def held(self, plan: StagePlan) -> Held:
+        """The guides as latents of a stage; opens the autoencoder where there are any and the network holds them."""
+        if not self.guides.guides or self.card.pictures != "held":
+            return Held()
+        with self.residency.part("autoencoder") as autoencoder:
+            return self.guides.held(plan, self.entry(autoencoder), self.noise)
+
+    def entry(self, autoencoder: Any) -> Entry:
+        """How frames become latents in this window."""
+        draw = self.noise if self.card.posterior_sample else None
+        return Entry(autoencoder, self.tiling, draw, bilinear=self.card.condition_resize == "bilinear")
+
+    def surroundings(self, plan: StagePlan) -> Surroundings:
+        """What the network of a stage is given beside latents and prompt; opens the parts that it takes."""
+        if self.card.pictures == "held":
+            return Surroundings()
+        shown = [(guide.frames, round(guide.at * plan.fps / self.guides.made_fps)) for guide in self.guides.guides]
+        with self.residency.part("autoencoder") as autoencoder:
+            around = surroundings(self.card, plan, self.given, shown, self.entry(autoencoder))
+        if not self.given.pictures or "image_encoder" not in self.card.part_parameters:
+            return around
+        with self.residency.part("image_encoder") as encoder:
+            return replace(around, image=image_tokens(encoder, self.given.pictures, squash=self.card.image_squash))
