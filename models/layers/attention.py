@@ -18,13 +18,15 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 
     Args:
         x: `(B, L, D)`.
-        rotation: complex `(L, D / 2)` or `(B, L, D / 2)`, cosine and sine of each pair's angle.
+        rotation: complex `(L, D / 2)` or `(B, L, D / 2)`, cosine and sine of each pair's angle; a narrower one, for
+            heads that all turn alike, repeats over the width.
 
     Returns:
         `(B, L, D)` in the dtype of `x`.
     """
-    pairs = torch.view_as_complex(rearrange(x.float(), "B L (D pair) -> B L D pair", pair=2))
-    return rearrange(torch.view_as_real(pairs * rotation), "B L D pair -> B L (D pair)").to(x.dtype)
+    wide = rearrange(x.float(), "B L (H D pair) -> B L H D pair", D=rotation.shape[-1], pair=2)
+    turned = torch.view_as_real(torch.view_as_complex(wide) * rotation.unsqueeze(-2))
+    return rearrange(turned, "B L H D pair -> B L (H D pair)").to(x.dtype)
 
 
 class Attention(nn.Module):
@@ -76,12 +78,25 @@ class Attention(nn.Module):
             rotation: of the queries, and of the keys where they are made here.
             bias: added to the scores, broadcastable to `(B, H, L, keys)`.
         """
+        queries = self.queries(x, rotation)
+        return self.project(self.attend(queries, keys_values or self.keys_values(x, rotation), bias))
+
+    def queries(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
+        """`(B, L, D)` → queries `(B, H, L, D / H)`."""
         queries = self.norm_q(self.to_q(x))
-        if rotation is not None:
-            queries = rotate(queries, rotation)
-        keys, values = keys_values or self.keys_values(x, rotation)
-        y = F.scaled_dot_product_attention(self._split(queries), keys, values, attn_mask=bias)
-        return self.project(rearrange(y, "B H L D -> B L (H D)"))
+        return self._split(queries if rotation is None else rotate(queries, rotation))
+
+    def attend(self, queries: Tensor, keys_values: KeysValues, bias: Tensor | None = None) -> Tensor:
+        """What the queries find, `(B, L, D)`, before the output layer; a batch of one serves any batch of queries."""
+        keys, values = (each.expand(len(queries), -1, -1, -1) for each in keys_values)
+        y = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        return rearrange(y, "B H L D -> B L (H D)")
+
+    def itself(self, x: Tensor, rotation: Tensor, without: str = "") -> Tensor:
+        """`x` attends to itself, or to what is left of it without a part (`models.diffusion.names.STG_MODES`)."""
+        if without == "attention_values":
+            return self.values_alone(x)
+        return self.project(x) if without == "attention_skip" else self(x, rotation=rotation)
 
     def values_alone(self, x: Tensor) -> Tensor:
         """`(B, L, D)` → `(B, L, D)`: self-attention in which every token attends to itself and to nothing else."""
@@ -97,23 +112,33 @@ class Attention(nn.Module):
 
 
 class _Gelu(nn.Module):
-    """Linear, then tanh GELU; weights under `proj`."""
+    """Linear, then GELU; weights under `proj`."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, approximate: str) -> None:
         super().__init__()
         self.proj = nn.Linear(dim, hidden)
+        self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(self.proj(x), approximate="tanh")
+        return F.gelu(self.proj(x), approximate=self.approximate)
 
 
 class FeedForward(nn.Module):
-    """Linear, tanh GELU, linear; weights under `net.0.proj` and `net.2`."""
+    """Linear, GELU, linear; weights under `net.0.proj` and `net.2`.
 
-    def __init__(self, dim: int, multiple: int = 4) -> None:
+    Args:
+        hidden: width between the layers; by default four times `dim`.
+        out: width of the output; by default `dim`.
+        approximate: of GELU, `tanh` or `none`.
+    """
+
+    def __init__(
+        self, dim: int, hidden: int | None = None, out: int | None = None, *, approximate: str = "tanh"
+    ) -> None:
         super().__init__()
-        self.net = nn.Sequential(_Gelu(dim, multiple * dim), nn.Identity(), nn.Linear(multiple * dim, dim))
+        hidden = hidden or 4 * dim
+        self.net = nn.Sequential(_Gelu(dim, hidden, approximate), nn.Identity(), nn.Linear(hidden, out or dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, L, D)` → `(B, L, D)`."""
+        """`(B, L, D)` → `(B, L, D')`."""
         return self.net(x)

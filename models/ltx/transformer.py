@@ -16,8 +16,9 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import ModelError, ShapeError
+from ..errors import ShapeError
 from ..layers.attention import Attention, FeedForward, KeysValues
+from ..layers.binding import check_fit, leaving_out, noise_levels
 from ..layers.modulation import AdaptiveNorm, FeedForwardEmbedding, modulate
 from ..shapes import Compression, LatentShape
 from .config import TransformerConfig
@@ -116,14 +117,7 @@ class Block(nn.Module):
     ) -> Tensor:
         """`(B, S, D)` and modulation `(B, 1 or S, 6, D)` → `(B, S, D)`, all but what the mode `without` leaves out."""
         shift, scale, gate, shift_ff, scale_ff, gate_ff = (self.scale_shift_table + modulation).unbind(2)
-        y = modulate(self._norm(x), shift, scale)
-        if without == "attention_values":
-            y = self.attn1.values_alone(y)
-        elif without == "attention_skip":
-            y = self.attn1.project(y)
-        else:
-            y = self.attn1(y, rotation=rotation)
-        x = torch.addcmul(x, gate, y)
+        x = torch.addcmul(x, gate, self.attn1.itself(modulate(self._norm(x), shift, scale), rotation, without))
         x = x + self.attn2(x, text, bias=text_bias)
         return torch.addcmul(x, gate_ff, self.ff(modulate(self._norm(x), shift_ff, scale_ff)))
 
@@ -222,15 +216,13 @@ class Transformer(nn.Module):
         self, tokens: Tensor, sigmas: Tensor, text: Text, rotation: Tensor, left_out: Mapping[int, str] | None = None
     ) -> Tensor:
         """`forward` with what stays the same over the steps made already; `left_out` as in `Bound`."""
-        batch, left_out = tokens.shape[0], left_out or {}
+        left_out = left_out or {}
         levels = sigmas[:, None] if sigmas.ndim == 1 else sigmas
         modulation, embedding = self.time_embed(TIMESTEPS * levels.float())
         x = self.proj_in(tokens)
-        for index, (block, (keys, values)) in enumerate(zip(self.transformer_blocks, text.keys_values, strict=True)):
-            if left_out.get(index) == "transformer_block":
-                continue
-            pair = keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
-            x = block(x, modulation, rotation, pair, text.bias, left_out.get(index, ""))
+        for index, (block, pair) in enumerate(zip(self.transformer_blocks, text.keys_values, strict=True)):
+            if left_out.get(index) != "transformer_block":
+                x = block(x, modulation, rotation, pair, text.bias, left_out.get(index, ""))
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(2)
         return self.proj_out(modulate(F.layer_norm(x, x.shape[-1:], eps=1e-6), shift, scale))
 
@@ -262,12 +254,11 @@ class Bound:
         Raises:
             ShapeError: latents of another shape.
         """
-        if tuple(latents.shape[1:]) != self.shape.as_tuple():
-            raise ShapeError(f"latents {tuple(latents.shape)} given to a network bound to {self.shape}")
+        check_fit(latents, self.shape)
         tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(self.network.proj_in.weight.dtype)
         if self.constant is not None:
             tokens = torch.cat((tokens, self.constant.expand(len(tokens), -1, -1)), dim=-1)
-        made = self.network._velocity(tokens, _levels(sigma, latents), self.text, self.rotation, self.left_out)
+        made = self.network._velocity(tokens, noise_levels(sigma, latents), self.text, self.rotation, self.left_out)
         size = {"T": self.shape.frames, "H": self.shape.height, "W": self.shape.width}
         return rearrange(made, "B (T H W) C -> B C T H W", **size).to(latents.dtype)
 
@@ -283,18 +274,4 @@ class Bound:
 
         Source: LTX-Video (`skip_layer_strategy`).
         """
-        count = len(self.network.transformer_blocks)
-        if beyond := [layer for layer in layers if not 0 <= layer < count]:
-            raise ModelError(f"there is no layer {beyond[0]} in this transformer, whose layers are 0 to {count - 1}")
-        return replace(self, left_out=dict.fromkeys(layers, mode))
-
-
-def _levels(sigma: Tensor | float, latents: Tensor) -> Tensor:
-    """Noise levels as `(B,)`, or `(B, S)` where positions have their own."""
-    levels = torch.as_tensor(sigma, dtype=torch.float32, device=latents.device)
-    batch, _, *size = latents.shape
-    if levels.ndim <= 1:
-        return levels.expand(batch)
-    if tuple(levels.shape[2:]) == (1, 1, 1):
-        return levels.flatten().expand(batch)
-    return levels.expand(batch, 1, *size).flatten(1)
+        return replace(self, left_out=leaving_out(mode, layers, len(self.network.transformer_blocks)))
