@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,14 +25,21 @@ from .frames import Frames, resized, to_tensor
 Draw = Callable[[tuple[int, ...]], Tensor]
 """Standard normal noise of a shape."""
 
+PREFIX = 2
+"""Latent frames at the beginning of a clip that would not be so inside of a longer one, its first frame being alone.
+
+Where a clip is pinned inside of another, they are put before that like pictures. Source: LTX-Video 0.9.5.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Guide:
-    """Frames that a window shows: a picture at any frame of it, or a clip at its beginning.
+    """Frames that a window shows: a picture, or a clip, from any frame of it on.
 
     Attributes:
         frames: `(t, H, W, 3)` uint8 in the size of the made clip, at its rate.
-        at: the frame of the window, at the made clip's rate, where they stand; 0 for more than one frame.
+        at: the frame of the window, at the made clip's rate, where they begin; of more than one frame, one at which
+            the base stage begins a latent frame.
         strength: 1 holds them as they are, 0 ignores them.
     """
 
@@ -39,21 +48,39 @@ class Guide:
     strength: float = 1.0
 
 
+class Placed(NamedTuple):
+    """Latents `(1, C, t, h, w)` written over those of the clip, from its latent frame `at` on."""
+
+    latents: Tensor
+    at: int
+    strength: float
+
+
+class Leading(NamedTuple):
+    """Latents `(1, C, 1, h, w)` put before the clip: what they start from, and the frame of it at which they stand."""
+
+    latents: Tensor
+    noise: Tensor
+    frame: float
+    strength: float
+
+
 @dataclass(frozen=True, eq=False)
 class Held:
-    """The guides of one stage as latents.
+    """The guides of one stage as latents."""
 
-    Attributes:
-        placed: `(latents (1, C, t, h, w), strength)` written over the first latent frames of the clip.
-        leading: `(latents (1, C, 1, h, w), strength)` put before the clip.
-        frames: for each of `leading`, the frame of the stage's clip at which it stands.
-        noise: for each of `leading`, `(1, C, 1, h, w)` to start from.
-    """
+    placed: Sequence[Placed] = ()
+    leading: Sequence[Leading] = ()
 
-    placed: Sequence[tuple[Tensor, float]] = ()
-    leading: Sequence[tuple[Tensor, float]] = ()
-    frames: tuple[float, ...] = ()
-    noise: Sequence[Tensor] = ()
+    @property
+    def frames(self) -> tuple[float, ...]:
+        """For each of `leading`, the frame of the stage's clip at which it stands."""
+        return tuple(each.frame for each in self.leading)
+
+    @property
+    def noise(self) -> tuple[Tensor, ...]:
+        """For each of `leading`, `(1, C, 1, h, w)` to start from."""
+        return tuple(each.noise for each in self.leading)
 
     def conditions(self, state: LatentState, noise: Tensor) -> LatentState:
         """A state with the guides as its clean latents and their places in its mask.
@@ -67,24 +94,37 @@ class Held:
         """
         if not self.placed and not self.leading:
             return state
-        count = len(self.leading)
-        latents = torch.cat((noise, state.latents), 2) if count else state.latents
+        latents = torch.cat((noise, state.latents), 2)
         clean, mask = torch.zeros_like(latents), torch.ones_like(latents[:, :1])
-        for index, (picture, strength) in enumerate(self.leading):
-            clean[:, :, index : index + 1] = picture
-            mask[:, :, index] = 1 - strength
-        for frames, strength in self.placed:
-            until = count + frames.shape[2]
-            clean[:, :, count:until], mask[:, :, count:until] = frames, 1 - strength
+        led = (Placed(each.latents, index, each.strength) for index, each in enumerate(self.leading))
+        inside = (each._replace(at=len(self.leading) + each.at) for each in self.placed)
+        for each in (*led, *inside):
+            span = np.s_[:, :, each.at : each.at + each.latents.shape[2]]
+            latents[span] = torch.lerp(clean[span], latents[span], mask[span])  # what was placed there before
+            clean[span], mask[span] = each.latents, 1 - each.strength
         return replace(state, latents=latents, clean=clean, mask=mask)
+
+    def shown(self, latents: Tensor) -> Tensor:
+        """Latents `(1, C, T, h, w)` of the clip with what is wholly held in them, where a stage has not kept it."""
+        for each in self.placed:
+            if each.strength == 1:
+                after = latents[:, :, each.at + each.latents.shape[2] :]
+                latents = torch.cat((latents[:, :, : each.at], each.latents, after), 2)
+        return latents
 
 
 @dataclass
 class Guides:
-    """The guides of one window, encoded for every stage when it asks."""
+    """The guides of one window, encoded for every stage when it asks.
+
+    Attributes:
+        made_fps: rate of the made clip.
+        causal_time: of the card.
+    """
 
     guides: Sequence[Guide] = ()
     made_fps: Fraction = Fraction(1)
+    causal_time: bool = True
     _encoded: dict[Any, Held] = field(default_factory=dict)
 
     def held(self, plan: StagePlan, entry: Entry, draw: Draw = torch.randn) -> Held:
@@ -96,18 +136,25 @@ class Guides:
         """
         key = plan.pixels, plan.fps
         if self.guides and key not in self._encoded:
-            step = self.made_fps / plan.fps
-            placed, leading, frames, noise = [], [], [], []
-            for guide in self.guides:
-                latents = entry.latents(guide.frames[:: max(1, round(step))], plan)
-                if guide.at == 0:
-                    placed.append((latents, guide.strength))
-                else:
-                    leading.append((latents, guide.strength))
-                    frames.append(float(guide.at / step))
-                    noise.append(draw(tuple(latents.shape)))
-            self._encoded[key] = Held(placed, leading, tuple(frames), noise)
+            parts = [self._parts(guide, plan, entry, draw) for guide in self.guides]
+            placed, leading = zip(*parts, strict=True)
+            self._encoded[key] = Held(list(chain(*placed)), list(chain(*leading)))
         return self._encoded.get(key, Held())
+
+    def _parts(self, guide: Guide, plan: StagePlan, entry: Entry, draw: Draw) -> tuple[list[Placed], list[Leading]]:
+        """Of a guide inside of the clip its first latent frames lead, the rest is placed; one at its beginning is."""
+        step = self.made_fps / plan.fps
+        latents, at = entry.latents(guide.frames[:: max(1, round(step))], plan), float(guide.at / step)
+        if at == 0:
+            return [Placed(latents, 0, guide.strength)], []
+        first, rest = latents[:, :, :PREFIX], latents[:, :, PREFIX:]
+        noise = draw(tuple(first.shape))
+        time = (plan.pixels.frames - 1) // max(1, plan.cells.frames - 1)
+        lone = time - 1 if self.causal_time else 0  # frames that the first latent frame of a clip is short of
+        places = [at + max(0, index * time - lone) for index in range(first.shape[2])]
+        pieces = zip(first.split(1, 2), noise.split(1, 2), places, strict=True)
+        leading = [Leading(*piece, guide.strength) for piece in pieces]
+        return [Placed(rest, round(at) // time + PREFIX, guide.strength)] if rest.shape[2] else [], leading
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,8 @@ def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[T
     """Pieces `(1, 3, t, H, W)` of the clip in about [-1, 1]; memory does not grow with its length."""
     card, latents = context.card, state.latents
     own = replace(plan, pixels=card.compression.pixels(plan.cells))
-    for frames, strength in context.held(own).placed if not card.condition_noise else ():
-        if strength == 1:  # a stage that only enlarges has not kept them
-            latents = torch.cat((frames, latents[:, :, frames.shape[2] :]), 2)
+    if not card.condition_noise:
+        latents = context.held(own).shown(latents)
     with context.residency.part("autoencoder") as autoencoder:
         if card.decode_timestep is not None:
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
