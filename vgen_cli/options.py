@@ -71,6 +71,23 @@ ImageAt = Annotated[
         "FRAME:FILE[:STRENGTH]",
     ),
 ]
+Mask = Annotated[
+    Text,
+    _entering(
+        "--mask",
+        "A picture or a video, white where the video is to be made anew; the rest is kept. VACE models.",
+        "FILE",
+    ),
+]
+Control = Annotated[
+    Text, _entering("--control", "A video of depth, poses, lines … that guides the motion. VACE models.", "FILE")
+]
+ControlScale = Annotated[
+    Text, _entering("--control-scale", "How strongly what is kept or guides is followed. Default: 1.", "X")
+]
+Reference = Annotated[
+    Texts, _entering("--reference", "A picture of what shall appear; repeatable. VACE models.", "FILE")
+]
 Strength = Annotated[
     Text,
     _entering("--strength", "How much is made anew: 0 gives the video back, 1 ignores it. Default: 0.6.", "0..1"),
@@ -112,6 +129,13 @@ Model = Annotated[
     ),
 ]
 TextEncoder = Annotated[Text, _model("--text-encoder", "The text encoder from another place.", "PATH")]
+ImageEncoder = Annotated[Text, _model("--image-encoder", "The image encoder from another place.", "PATH")]
+Transformer2 = Annotated[
+    Text, _model("--transformer-2", "The network for little noise, where a model has two, from another place.", "PATH")
+]
+Upsampler = Annotated[
+    Text, _model("--upsampler", "Another model, whose stages enlarge what this one has made.", "NAME|PATH")
+]
 Preset = Annotated[Text, _model("--preset", "A named set of the model's values: see vgen models show NAME.", "NAME")]
 Vae = Annotated[Text, _model("--vae", "The autoencoder from another place.", "PATH")]
 TemporalUpsampler = Annotated[Text, _model("--temporal-upsampler", "The one that makes more frames.", "PATH")]
@@ -153,6 +177,12 @@ Steps = Annotated[
 GuidanceScale = Annotated[
     Text,
     _sampling("--guidance-scale -g --cfg-scale", "How closely to follow the prompt. Default: the model's.", "X"),
+]
+GuidanceScale2 = Annotated[
+    Text,
+    _sampling(
+        "--guidance-scale-2", "The same for little noise, of models with two networks. Default: the model's.", "X"
+    ),
 ]
 GuidanceRescale = Annotated[
     Text,
@@ -324,9 +354,12 @@ class ModelOptions:
 
     model: Model = None
     text_encoder: TextEncoder = None
+    image_encoder: ImageEncoder = None
+    transformer_2: Transformer2 = None
     vae: Vae = None
     temporal_upsampler: TemporalUpsampler = None
     spatial_upsampler: SpatialUpsampler = None
+    upsampler: Upsampler = None
     lora: Lora = None
     preset: Preset = None
     compat: Compat = None
@@ -351,6 +384,7 @@ class SamplingOptions:
     negative_prompt: NegativePrompt = None
     steps: Steps = None
     guidance_scale: GuidanceScale = None
+    guidance_scale_2: GuidanceScale2 = None
     guidance_rescale: GuidanceRescale = None
     stg_scale: StgScale = None
     stg_layers: StgLayers = None

@@ -55,10 +55,11 @@ class Door:
 
 
 _FITTED = ("fit", "background")
+_CONTROLLED = ("reference", "control_scale")
 DOORS: dict[str, Door] = {
-    "t2v": Door(prompt=True),
-    "i2v": Door((("image", "image_at"),), ("last_image", "image_at", *_FITTED)),
-    "v2v": Door((("video",),), ("strength", "audio", *_FITTED), prompt=True),
+    "t2v": Door(takes=("control", *_CONTROLLED), prompt=True),
+    "i2v": Door((("image", "image_at"),), ("last_image", "image_at", *_CONTROLLED, *_FITTED)),
+    "v2v": Door((("video",),), ("strength", "mask", "audio", *_CONTROLLED, *_FITTED), prompt=True),
     "extend": Door((("video",),), ("audio", *_FITTED)),
     "interpolate": Door((("video", "images"),), ("factor", "method", "audio", *_FITTED)),
     "upscale": Door((("video", "image"),), ("scale", "method", "audio", *_FITTED)),
@@ -190,6 +191,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "fps": _fps,
     "steps": lambda v: quantities.whole(v, 1, 1000, "steps"),
     "guidance_scale": lambda v: quantities.number(v, 0, 100),
+    "guidance_scale_2": lambda v: quantities.number(v, 0, 100),
     "guidance_rescale": lambda v: quantities.number(v, 0, 1),
     "stg_scale": lambda v: quantities.number(v, 0, 100),
     "stg_layers": _layers,
@@ -218,9 +220,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "draft": _switch,
     "compat": partial(choice, names=COMPATS),
     "text_encoder": _filled,
+    "image_encoder": _filled,
+    "transformer_2": _filled,
     "vae": _filled,
     "temporal_upsampler": _filled,
     "spatial_upsampler": _filled,
+    "upsampler": _filled,
     "lora": _loras,
     "preset": _filled,
     "image": _path,
@@ -228,6 +233,10 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "image_at": _pins,
     "images": _paths,
     "video": _path,
+    "mask": _path,
+    "control": _path,
+    "control_scale": lambda v: quantities.number(v, 0, 10),
+    "reference": _paths,
     "strength": lambda v: quantities.number(v, 0, 1),
     "fit": partial(choice, names=FITS),
     "background": quantities.colour,
@@ -239,6 +248,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
 
 EXCLUSIVE = (
     ("num_frames", "duration"),
+    ("mask", "strength"),
     ("bitrate", "crf", "target_size"),
     ("factor", "fps"),
     ("scale", "width"),
@@ -256,6 +266,7 @@ class Recipe:
         width, height: pixels of the file.
         num_frames, duration: frames, or seconds, of the file; not both.
         fps: the file's rate as an exact text, `24` or `24000/1001` (see `rate`).
+        guidance_scale_2: of the network for little noise, where there are two; None: as `guidance_scale`.
         guidance_rescale: 0 to 1, how far guidance keeps to the spread of what the prompt alone gives.
         stg_scale, stg_layers, stg_mode: of spatio-temporal guidance (`models.cards.Guidance`).
         decode_timestep, decode_noise_scale: what a decoder is told, and the noise mixed in before it.
@@ -264,13 +275,18 @@ class Recipe:
         temporal_upsample, spatial_upsample: factor of a stage of the cascade; 1 leaves it out.
         bitrate: bits a second; crf: the codec's quality number; target_size: bytes. At most one of the three.
         max_vram: GiB.
-        text_encoder, vae, temporal_upsampler, spatial_upsampler: paths of parts from another place than the model.
+        text_encoder, image_encoder, transformer_2, vae, temporal_upsampler, spatial_upsampler: paths of parts from
+            another place than the model.
+        upsampler: another model, whose stages enlarge what this one has made.
         lora: files that change the model, as `lora` reads them.
         vae_tiling: None lets the program choose.
         image, last_image: paths of pictures that the clip begins and ends with.
         image_at: further pictures at frames of the file, as `pin` reads them.
         images: paths of key pictures to fill in between.
         video: path of a clip that enters.
+        mask: path of a picture or a clip that is white where `video` is to be made anew.
+        control: path of a clip that guides the motion; control_scale: how strongly a control is followed.
+        reference: paths of pictures of what shall appear.
         strength: how much of `video` is noised anew, 0 to 1.
         fit, background: how pictures and clips are brought to the model's shape, and the colour of what is empty.
         factor: of the rate; scale: of the sides.
@@ -289,6 +305,7 @@ class Recipe:
     fps: str | None = None
     steps: int | None = None
     guidance_scale: float | None = None
+    guidance_scale_2: float | None = None
     guidance_rescale: float | None = None
     stg_scale: float | None = None
     stg_layers: tuple[int, ...] | None = None
@@ -317,9 +334,12 @@ class Recipe:
     draft: bool = False
     compat: str | None = None
     text_encoder: str | None = None
+    image_encoder: str | None = None
+    transformer_2: str | None = None
     vae: str | None = None
     temporal_upsampler: str | None = None
     spatial_upsampler: str | None = None
+    upsampler: str | None = None
     lora: tuple[str, ...] | None = None
     preset: str | None = None
     image: str | None = None
@@ -327,6 +347,10 @@ class Recipe:
     image_at: tuple[str, ...] | None = None
     images: tuple[str, ...] | None = None
     video: str | None = None
+    mask: str | None = None
+    control: str | None = None
+    control_scale: float | None = None
+    reference: tuple[str, ...] | None = None
     strength: float | None = None
     fit: str | None = None
     background: str | None = None
@@ -351,7 +375,8 @@ class Recipe:
         """Paths of the pictures and clips that enter."""
         pinned = tuple(each.path for each in self.pins)
         given = () if self.command == "i2v" else (self.image,)
-        return tuple(path for path in (*pinned, *given, *(self.images or ()), self.video) if path is not None)
+        more = (*given, *(self.images or ()), self.video, self.mask, self.control, *(self.reference or ()))
+        return tuple(path for path in (*pinned, *more) if path is not None)
 
     @classmethod
     def create(cls, **values: Any) -> Recipe:

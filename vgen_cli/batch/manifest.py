@@ -33,7 +33,7 @@ _RECIPE = tuple(field.name for field in fields(Recipe))
 _SWITCHES = frozenset(field.name for field in fields(Recipe) if "bool" in str(field.type))
 _MANY = frozenset(("seed", *(field.name for field in fields(Recipe) if "tuple" in str(field.type))))
 _KEYS = (*_RECIPE, "size", *BESIDE)
-_PATHS = ("image", "last_image", "video")
+_PATHS = ("image", "last_image", "video", "mask", "control")
 _AT_SOME_DOORS = frozenset[str]().union(*(door.fields for door in DOORS.values()))
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _BETWEEN = "|"
@@ -120,7 +120,7 @@ def _found(name: str, value: Any, folder: Path) -> Any:
     """A path of a file that enters, seen from the prompt file's folder where it is there, else as it stands."""
     if name in _PATHS and isinstance(value, str):
         return _path(value, folder)
-    if name == "images":
+    if name in ("images", "reference"):
         return [_path(str(each), folder) for each in value]
     if name == "image_at":
         pins = map(pin, value)

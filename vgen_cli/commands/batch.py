@@ -29,16 +29,20 @@ from ..errors import RunError, UsageError
 from ..media.destination import check_destination
 from ..options import (
     Audio,
+    Control,
+    ControlScale,
     EncodingOptions,
     Factor,
     FitOptions,
     ImageAt,
     LastImage,
     MachineOptions,
+    Mask,
     Metadata,
     Method,
     ModelOptions,
     Overwrite,
+    Reference,
     SamplingOptions,
     Scale,
     ShellOptions,
@@ -111,6 +115,10 @@ class EnteringOptions:
     last_image: LastImage = None
     image_at: ImageAt = None
     strength: Strength = None
+    mask: Mask = None
+    control: Control = None
+    control_scale: ControlScale = None
+    reference: Reference = None
     audio: Audio = None
     factor: Factor = None
     scale: Scale = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ..errors import UsageError
-from ..options import FitOptions, Image, ImageAt, LastImage, Prompt, PromptOption
+from ..options import ControlScale, FitOptions, Image, ImageAt, LastImage, Prompt, PromptOption, Reference
 from .asking import MakingOptions
 from .making import make
 
@@ -26,6 +26,8 @@ def i2v(
     words: PromptOption = None,
     last_image: LastImage = None,
     image_at: ImageAt = None,
+    reference: Reference = None,
+    control_scale: ControlScale = None,
     fitting: FitOptions,
     asked: MakingOptions,
 ) -> None:
@@ -36,4 +38,5 @@ def i2v(
     if prompt is not None and words is not None:
         raise UsageError("PROMPT and --prompt exclude each other; give one of them")
     prompt = words if prompt is None else prompt
-    make("i2v", asked, image=image, prompt=prompt, last_image=last_image, image_at=image_at, **asdict(fitting))
+    entering = {"image": image, "last_image": last_image, "image_at": image_at, "reference": reference}
+    make("i2v", asked, prompt=prompt, control_scale=control_scale, **entering, **asdict(fitting))

@@ -164,11 +164,11 @@ def _with_files(recipe: Recipe, recording: Recording, said: Mapping[str, Any]) -
         UsageError: a file is gone, or is not what it was.
     """
     taken: dict[str, Any] = {}
-    for name in ("image", "last_image", "video", "images", "image_at"):
+    for name in ("image", "last_image", "video", "mask", "control", "images", "reference", "image_at"):
         value = getattr(recipe, name)
         if value is None or name in said:
             continue
-        if name == "images":
+        if name in ("images", "reference"):
             taken[name] = tuple(_found(path, name, recording) for path in value)
         elif name == "image_at":
             pins = map(pin, value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..options import Prompt
+from ..options import Control, ControlScale, Prompt, Reference
 from .asking import MakingOptions
 from .making import make
 
@@ -20,10 +20,17 @@ EXAMPLES = (
 )
 
 
-def t2v(prompt: Prompt = None, *, asked: MakingOptions) -> None:
+def t2v(
+    prompt: Prompt = None,
+    *,
+    control: Control = None,
+    control_scale: ControlScale = None,
+    reference: Reference = None,
+    asked: MakingOptions,
+) -> None:
     """Text to video: a prompt in, a finished clip out.
 
     Without --model the embedded nano model is used, which needs no download. The path of every finished file
     is printed on standard output, everything else on standard error.
     """
-    make("t2v", asked, prompt=prompt)
+    make("t2v", asked, prompt=prompt, control=control, control_scale=control_scale, reference=reference)

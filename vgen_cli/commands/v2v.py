@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ..options import Audio, FitOptions, Prompt, Strength, Video
+from ..options import Audio, ControlScale, FitOptions, Mask, Prompt, Reference, Strength, Video
 from .asking import MakingOptions
 from .making import make
 
@@ -21,6 +21,9 @@ def v2v(
     prompt: Prompt = None,
     *,
     strength: Strength = None,
+    mask: Mask = None,
+    reference: Reference = None,
+    control_scale: ControlScale = None,
     audio: Audio = None,
     fitting: FitOptions,
     asked: MakingOptions,
@@ -29,4 +32,5 @@ def v2v(
 
     A clip longer than the model makes at once is made in windows that hold on to each other.
     """
-    make("v2v", asked, video=video, prompt=prompt, strength=strength, audio=audio, **asdict(fitting))
+    entering = {"video": video, "mask": mask, "reference": reference, "control_scale": control_scale}
+    make("v2v", asked, prompt=prompt, strength=strength, audio=audio, **entering, **asdict(fitting))
