@@ -1,4 +1,4 @@
-"""A picture as film has it: softened a little and compressed once, for models that learnt from film.
+"""Pictures as film has them: softened a little and compressed once, for models that learnt from film.
 
 Knows no model and no file that stays.
 """
@@ -14,13 +14,15 @@ from . import ffmpeg
 
 _SIDE = np.exp(-0.5)
 _WEIGHTS = np.array([_SIDE, 1.0, _SIDE]) / (1 + 2 * _SIDE)
+_AT_ONCE = 16
+"""Frames that one process encodes."""
 
 
-def recompressed(picture: np.ndarray, crf: int) -> np.ndarray:
-    """A picture blurred over 3x3 pixels (Gaussian, sigma 1), then encoded as one frame of H.264 and decoded.
+def recompressed(frames: np.ndarray, crf: int) -> np.ndarray:
+    """Frames blurred over 3x3 pixels (Gaussian, sigma 1), then each encoded alone as H.264 and decoded.
 
     Args:
-        picture: `(1, H, W, 3)` uint8 RGB.
+        frames: `(t, H, W, 3)` uint8 RGB.
         crf: quality of x264 (preset veryfast, yuv420p), 0 to 51.
 
     Returns:
@@ -29,20 +31,33 @@ def recompressed(picture: np.ndarray, crf: int) -> np.ndarray:
     Raises:
         MediaError: ffmpeg is missing or failed.
 
-    Source: LTX-Video's inference code, whose conditioning pictures take this way at a CRF of 29.
+    Source: LTX-Video's inference code, whose conditioning pictures, and clips frame by frame, take this way at a CRF
+    of 29.
     """
-    _, height, width, _ = picture.shape
-    soft = np.pad(_blurred(picture[0]), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    size = f"{soft.shape[1]}x{soft.shape[0]}"
+    pieces = [_compressed(frames[start : start + _AT_ONCE], crf) for start in range(0, len(frames), _AT_ONCE)]
+    return np.concatenate(pieces)
+
+
+def _compressed(frames: np.ndarray, crf: int) -> np.ndarray:
+    """As `recompressed`; a stream for each frame, so that none is spared for being like another."""
+    count, height, width, _ = frames.shape
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    soft = [np.pad(_blurred(frame), even, mode="edge") for frame in frames]
+    size = f"{soft[0].shape[1]}x{soft[0].shape[0]}"
     with tempfile.TemporaryDirectory(prefix="vgen-") as folder:
-        raw, film = Path(folder) / "frame.rgb", Path(folder) / "frame.mp4"
-        raw.write_bytes(soft.tobytes())
-        told = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-i", ffmpeg.file_url(raw))
-        made = ("-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf), "-pix_fmt", "yuv420p")
-        ffmpeg.run((*told, *made, ffmpeg.file_url(film)), "compressing a picture")
-        out = ("-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
-        shown = ffmpeg.run(("-i", ffmpeg.file_url(film), *out), "reading a compressed picture").stdout
-    return np.frombuffer(shown, np.uint8).reshape(1, *soft.shape)[:, :height, :width].copy()
+        raw, film = ([Path(folder) / f"{index}.{kind}" for index in range(count)] for kind in ("rgb", "h264"))
+        told, made = [], []
+        for index, frame in enumerate(soft):
+            raw[index].write_bytes(frame.tobytes())
+            told += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", size, "-i", ffmpeg.file_url(raw[index])]
+            made += ["-map", f"{index}", "-c:v", "libx264", "-preset", "veryfast", "-crf", f"{crf}"]
+            made += ["-pix_fmt", "yuv420p", ffmpeg.file_url(film[index])]
+        ffmpeg.run((*told, *made), "compressing a picture")
+        whole = Path(folder) / "all.h264"
+        whole.write_bytes(b"".join(path.read_bytes() for path in film))
+        out = ("-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
+        shown = ffmpeg.run(("-i", ffmpeg.file_url(whole), *out), "reading a compressed picture").stdout
+    return np.frombuffer(shown, np.uint8).reshape(count, *soft[0].shape)[:, :height, :width].copy()
 
 
 def _blurred(picture: np.ndarray) -> np.ndarray:

@@ -35,6 +35,12 @@ def test_any_size_stays(height, width):
     assert recompressed(picture(height, width), 29).shape == (1, height, width, 3)
 
 
+def test_each_frame_of_a_clip_is_compressed_alone():
+    clip = np.concatenate([picture() // (index % 3 + 1) for index in range(18)])
+    alone = np.concatenate([recompressed(frame[None], 29) for frame in clip[:3]])
+    assert np.array_equal(recompressed(clip, 29), np.concatenate([alone] * 6))
+
+
 def test_colours_stay():
     for colour in ((250, 10, 10), (10, 250, 10), (20, 20, 240), (128, 128, 128)):
         flat = np.full((1, 32, 32, 3), colour, np.uint8)
