@@ -33,7 +33,7 @@ FLOORS = (
     (r"models/checkpoint/.*", 5),
     (r"models/training/.*", 6),
     (rf"{FAMILY}/(__init__|config|keys|versions|published)\.py", 2),
-    (rf"{FAMILY}/(transformer|autoencoder|upsampler|conditions)\.py", 3),
+    (rf"{FAMILY}/(transformer|autoencoder|autoencoder_blocks|upsampler|conditions)\.py", 3),
     (r"models/(text|nano)/.*", 3),
     (r"vgen_cli/(recipe|pins|loras|seeds|options|unfold|explain|help_page|shell)\.py", 3),
     (r"vgen_cli/media/.*", 3),
