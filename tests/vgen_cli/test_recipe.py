@@ -88,6 +88,7 @@ ENTERING = {
 RIVALS = (
     ("num_frames", "duration"),
     ("bitrate", "crf", "target_size"),
+    ("mask", "strength"),
     ("factor", "fps"),
     ("scale", "width"),
     ("scale", "height"),

@@ -17,13 +17,14 @@ from ..quantities import human_rate
 from ..recipe import Recipe, near
 from ..sources import Sources
 from .card import card_for
+from .controlled import controls_of, guided_by_clip
 from .doors import route
 from .extent import Sides, frames_in, sides_of
-from .records import Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
+from .records import Controls, Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
 from .route import Route
 from .stages import given, with_memory
 
-__all__ = ["Footage", "OutputPlan", "Pinned", "Plan", "StagePlan", "Windows", "card_for", "make_plan"]
+__all__ = ["Controls", "Footage", "OutputPlan", "Pinned", "Plan", "StagePlan", "Windows", "card_for", "make_plan"]
 
 
 def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: Sources | None = None) -> Plan:
@@ -41,7 +42,8 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
     """
     card = card_for(recipe, card)
     sources = sources or Sources()
-    way = route(recipe, card, sources)
+    controlled = recipe.control is not None or recipe.mask is not None
+    way = guided_by_clip(recipe, card, sources) if controlled else route(recipe, card, sources)
     stages = with_memory(way.stages, recipe, card)
     output, notes = _output(recipe, way, sources, container)
     if recipe.draft:
@@ -64,6 +66,7 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         recipe.prompt or str(sources.recipe.get("prompt", "")),
         tuple(replace(pin, crf=card.condition_crf) for pin in way.pins),
         way.footage,
+        controls_of(recipe, card, sources, way),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -125,6 +125,26 @@ class Footage:
 
 
 @dataclass(frozen=True)
+class Controls:
+    """What a network that takes a control is given beside the clip that enters as one.
+
+    Attributes:
+        mask: white where that clip is to be made anew; None for everywhere. A picture where it has no facts.
+        references: paths of pictures of what shall appear.
+        scale: how strongly the control is followed.
+    """
+
+    mask: Footage | None = None
+    references: tuple[str, ...] = ()
+    scale: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; rates are `num/den`."""
+        mask = None if self.mask is None else replace(self.mask, facts=None)
+        return dict(plain(asdict(replace(self, mask=mask))))
+
+
+@dataclass(frozen=True)
 class Windows:
     """The made clip in pieces of equal length.
 
@@ -206,7 +226,7 @@ class Plan:
         stages: in their order; the last one makes frames.
         made_fps: rate of the clip that the last stage makes.
         prompt: what the model is told; where the recipe has none, that of the clip that enters.
-        pins, footage: what enters.
+        pins, footage, controls: what enters.
         notes: remarks for the user.
         memory_bytes: expected.
     """
@@ -222,6 +242,7 @@ class Plan:
     prompt: str = ""
     pins: tuple[Pinned, ...] = ()
     footage: Footage | None = None
+    controls: Controls = field(default_factory=Controls)
 
     @property
     def on_frames(self) -> bool:
@@ -243,6 +264,7 @@ class Plan:
             "windows": asdict(self.windows),
             "pins": [asdict(pin) for pin in self.pins],
             "footage": plain(asdict(replace(self.footage, facts=None))) if self.footage else None,
+            "controls": self.controls.to_dict(),
             "output": plain(asdict(self.output)),
             "notes": list(self.notes),
             "memory_bytes": self.memory_bytes,

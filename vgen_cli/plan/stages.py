@@ -20,6 +20,9 @@ from ..quantities import human_bytes
 from ..recipe import Recipe
 from .records import StagePlan
 
+SECOND = "transformer_2"
+"""The part that answers at little noise, where a model has two."""
+
 MOST_POSITIONS = 2**24
 """Latent cells of a stage beyond which nothing we know can run it."""
 
@@ -141,6 +144,8 @@ def guidance_of(
         raise UsageError(
             f"--stg-layers {max(recipe.stg_layers)} is not possible; {card.name} has layers 0 to {card.layers - 1}"
         )
+    if recipe.guidance_scale_2 is not None and not any(span.network == SECOND for span in card.base.guidance):
+        raise UsageError(f"--guidance-scale-2 does not apply: {card.name} has one network for all noise levels")
     listed = recipe.stg_layers or next((span.stg_layers for span in spans if span.stg_layers), ())
     if own and recipe.stg_scale and not listed:
         raise UsageError(f"--stg-scale needs --stg-layers: {card.name} has none of its own")
@@ -149,9 +154,12 @@ def guidance_of(
 
 def _asked(recipe: Recipe, span: Guidance, listed: tuple[int, ...], follows: bool, own: bool) -> Guidance:
     values: dict[str, Any] = {}
-    if own and recipe.guidance_scale is not None:
+    scale = recipe.guidance_scale
+    if span.network == SECOND and recipe.guidance_scale_2 is not None:
+        scale = recipe.guidance_scale_2
+    if own and scale is not None:
         # The published code guides above 1 alone: 1, and all below, is the prompt by itself.
-        values["scale"] = max(1.0, recipe.guidance_scale)
+        values["scale"] = max(1.0, scale)
     if follows and recipe.stg_scale is not None:
         values |= {"stg_scale": recipe.stg_scale, "stg_layers": span.stg_layers or listed}
         if not recipe.stg_scale and span.stg_scale:
