@@ -14,6 +14,20 @@ from ..errors import ModelError, ShapeError
 from ..shapes import LatentShape
 
 
+def check_channels(shape: LatentShape, maps: Tensor | None, takes: int, makes: int) -> None:
+    """Whether latents of a shape, with maps `(M, …)` behind them, are what a network takes, and alone what it makes.
+
+    Raises:
+        ShapeError: channels do not add up.
+    """
+    extra = 0 if maps is None else maps.shape[0]
+    if shape.channels + extra != takes or shape.channels != makes:
+        raise ShapeError(
+            f"{shape.channels} latent channels and {extra} maps given to a transformer that takes "
+            f"{takes} and makes {makes}"
+        )
+
+
 def check_fit(latents: Tensor, shape: LatentShape) -> None:
     """Whether latents `(B, C, T, H, W)` are those that a network was bound to.
 

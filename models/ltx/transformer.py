@@ -16,9 +16,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import ShapeError
 from ..layers.attention import Attention, FeedForward, KeysValues
-from ..layers.binding import check_fit, leaving_out, noise_levels
+from ..layers.binding import check_channels, check_fit, leaving_out, noise_levels
 from ..layers.modulation import AdaptiveNorm, FeedForwardEmbedding, modulate
 from ..shapes import Compression, LatentShape
 from .config import TransformerConfig
@@ -194,12 +193,7 @@ class Transformer(nn.Module):
         Raises:
             ShapeError: when channels do not add up.
         """
-        extra = 0 if maps is None else maps.shape[0]
-        if shape.channels + extra != self.config.in_channels or shape.channels != self.config.out_channels:
-            raise ShapeError(
-                f"{shape.channels} latent channels and {extra} maps given to a transformer that takes "
-                f"{self.config.in_channels} and makes {self.config.out_channels}"
-            )
+        check_channels(shape, maps, self.config.in_channels, self.config.out_channels)
         weight = self.proj_in.weight
         places = [
             video_coordinates(replace(shape, frames=1), fps, compression, causal_time, frame) for frame in leading
