@@ -67,10 +67,12 @@ class Context:
         """What the network of a stage is given beside latents and prompt; opens the parts that it takes."""
         if self.card.pictures == "held":
             return Surroundings()
-        shown = [(guide.frames, round(guide.at * plan.fps / self.guides.made_fps)) for guide in self.guides.guides]
+        guides = sorted(self.guides.guides, key=lambda guide: guide.at)
+        shown = [(guide.frames, round(guide.at * plan.fps / self.guides.made_fps)) for guide in guides]
         with self.residency.part("autoencoder") as autoencoder:
             around = surroundings(self.card, plan, self.given, shown, self.entry(autoencoder))
-        if not self.given.pictures or "image_encoder" not in self.card.part_parameters:
+        pictures = self.given.pictures or [frames[-1:] for frames, _ in shown]
+        if not pictures or "image_encoder" not in self.card.part_parameters:
             return around
         with self.residency.part("image_encoder") as encoder:
-            return replace(around, image=image_tokens(encoder, self.given.pictures, squash=self.card.image_squash))
+            return replace(around, image=image_tokens(encoder, pictures, squash=self.card.image_squash))

@@ -28,6 +28,7 @@ from .clock import Clock
 from .conditioning import Guide, Guides
 from .context import Context
 from .enlarge import enlarged
+from .flow import interpolated
 from .frames import Frames, Tail
 from .landing import landed
 from .prompts import encode_prompts
@@ -114,7 +115,7 @@ def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None)
     if wanted.resize:
         clip = enlarged(clip, wanted.height, wanted.width)
     if wanted.resample:
-        clip = frames.at_rate(clip, plan.made_fps, wanted.fps)
+        clip = interpolated(clip, plan.made_fps, wanted.fps)
     if footage is not None and footage.role == "tail":
         clip = frames.joined((entering.before(plan), clip), footage.blend)
     yield from frames.first(clip, wanted.num_frames)

@@ -227,9 +227,9 @@ def _cascade_notes(card: ModelCard, sides: Sides, timing: Timing, windows: Windo
     if made != (sides.width, sides.height):
         notes.append(f"{card.name} makes {made[0]}x{made[1]}, cropped at the centre to {sides.width}x{sides.height}")
     if timing.resample:
-        notes.append(
-            f"{card.name} makes {human_rate(timing.made_fps)} frames a second, resampled to {human_rate(timing.fps)}"
-        )
+        how = "filled up by optical flow" if timing.made_fps < timing.fps else "thinned out"
+        own, asked = human_rate(timing.made_fps), human_rate(timing.fps)
+        notes.append(f"{card.name} makes {own} frames a second, {how} to {asked}")
     elif windows is None and timing.made != timing.num_frames:
         notes.append(f"{card.name} makes {timing.made} frames, of which the first {timing.num_frames} are kept")
     if windows is not None and windows.count > 1:

@@ -1,0 +1,41 @@
+"""What each window of a plan is given for networks that take more than latents and a prompt. Reads files, as frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from models.catalog import ModelCard
+
+from ..media.picture import read_picture
+from ..plan import Plan
+from ..plan.controlled import CONTROL
+from ..quantities import rgb
+from .entering import in_windows, read
+from .frames import Frames, padded, windows
+from .surroundings import Given
+
+
+def given_in_windows(plan: Plan, card: ModelCard) -> Iterator[Given]:
+    """One for every window."""
+    sees = "image_encoder" in card.part_parameters
+    background = rgb(plan.recipe.background or "#000000")
+    references = [read_picture(path, background)[None] for path in plan.controls.references]
+    entering = plan.footage is not None and plan.footage.role == CONTROL
+    controls: Iterator[Frames | None] = in_windows(plan) if entering else itertools.repeat(None)
+    masks = _masks(plan)
+    for number in range(plan.windows.count):
+        start = plan.windows.start(number)
+        shown = sorted((pin.frame, pin.path) for pin in plan.pins if start <= pin.frame < start + plan.windows.frames)
+        pictures = [read_picture(path, background)[None] for _, path in shown if sees]
+        yield Given(pictures, next(controls), next(masks), references, plan.controls.scale)
+
+
+def _masks(plan: Plan) -> Iterator[Frames | None]:
+    """Each window of the mask, `(F, H, W, 3)`, at the size of the clip that it masks."""
+    mask = plan.controls.mask
+    if mask is None:
+        return itertools.repeat(None)
+    size = mask.pixels
+    wide = (padded(piece, size.height, size.width) for piece in read(mask, plan.recipe))
+    return windows(wide, size.frames, mask.overlap, plan.windows.count)
