@@ -1,4 +1,4 @@
-"""LoRA files as people write them, each with its scale. Opens no file."""
+"""LoRA files as people write them, each with its scale, and the expert it is for. Opens no file."""
 
 from __future__ import annotations
 
@@ -10,30 +10,44 @@ from .errors import UsageError
 from .quantities import quoted
 
 SCALES = (-100.0, 100.0)
+EXPERTS = ("high", "low")
+"""Spans of noise levels in which one of a model's two transformers answers."""
+
+_EXPERT = re.compile(rf"({'|'.join(EXPERTS)})\s*=\s*", re.IGNORECASE)
+_SCALED = re.compile(r"(.*):\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*", re.IGNORECASE | re.DOTALL)
 
 
 class Lora(NamedTuple):
-    """A LoRA file, or a folder that holds one, and how strongly it acts: 1 as it was trained, 0 not at all."""
+    """A LoRA file, or a folder that holds one; how strongly it acts: 1 as it was trained, 0 not at all; and for which
+    expert: `high`, `low`, or as its name says.
+    """
 
     path: str
     scale: float = 1.0
+    expert: str = ""
 
     def __str__(self) -> str:
-        return self.path + (f":{self.scale:g}" if self.scale != 1 else "")
+        path = f"{self.expert}={self.path}" if self.expert else self.path
+        scale = repr(float(self.scale)).removesuffix(".0")
+        return f"{path}:{scale}" if self.scale != 1 or _SCALED.fullmatch(self.path) else path
 
 
 def lora(value: object) -> Lora:
-    """`PATH` or `PATH:SCALE`, such as `style.safetensors:0.8`; a path's own colons stay its own.
+    """`PATH` or `PATH:SCALE`, such as `style.safetensors:0.8`, or either after `high=` or `low=`.
+
+    A path's own colons stay its own; a path that begins with `high=` is written `./high=…`.
 
     Raises:
         UsageError: no path, or a scale outside of `SCALES`.
     """
     given = str(value).strip() if isinstance(value, str) else ""
-    path, colon, last = given.rpartition(":")
-    if not colon or not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", last, re.IGNORECASE):
-        path, last = given, "1"
+    named = _EXPERT.match(given)
+    given = given[named.end() :] if named else given
+    scaled = _SCALED.fullmatch(given)
+    path, scale = scaled.groups() if scaled else (given, "1")
     if not path.strip():
         raise UsageError(
-            f"{quoted(value)} names no file; the form is PATH or PATH:SCALE, such as style.safetensors:0.8"
+            f"{quoted(value)} names no file; the form is [high=|low=]PATH[:SCALE], such as style.safetensors:0.8"
         )
-    return Lora(path.strip(), quantities.number(last, *SCALES, noun="a scale"))
+    expert = named.group(1).lower() if named else ""
+    return Lora(path.strip(), quantities.number(scale, *SCALES, noun="a scale"), expert)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, KeyMismatchError
 from ..layers.linear import WideningLinear
 from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
-from .mapping import changer, kept
+from .mapping import kept
+from .merge import Merger
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ WEIGHT_TYPES = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
 
 NARROW_TYPES = ("F8_E4M3", "F8_E5M2")
 """Stored types without arithmetic."""
-LAYERS = ("transformer_blocks.", "encoder.block.")
-"""Where networks keep the layers that are nearly all of their weights."""
 
 
 def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> nn.Module:
@@ -55,16 +54,18 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
     """
     module = build(part)
     slots, names = _slots(part, module)
-    narrow, change = _narrow(part, module), changer(part.changes)
+    narrow, merge = _narrow(part, module), Merger(part)
     for name in narrow:
         owner = name.rpartition(".")[0]
-        plain = module.get_submodule(owner)
+        plain, scale = module.get_submodule(owner), merge.scale(name)
         assert isinstance(plain, nn.Linear)
-        module.set_submodule(owner, WideningLinear(plain))
+        product = merge.product(name, device, dtype or torch.bfloat16)
+        module.set_submodule(owner, WideningLinear(plain, scale if scale is None else scale.to(device), product))
 
     def keep(name: str, stored: Tensor) -> Tensor:
         target = stored.dtype if name in narrow else _target(part, name, stored, dtype)
-        value = change(name, stored.to(device)).to(target) if name in part.changes else stored.to(device, target)
+        merged = merge.concerns(name) and name not in narrow
+        value = merge.merged(name, stored.to(device)).to(target) if merged else stored.to(device, target)
         return nn.Parameter(value, False) if isinstance(slots[name], nn.Parameter) else value
 
     loaded = kept(part.tensors, keep)
@@ -160,20 +161,26 @@ def _check_names(part: Part, slots: Mapping[str, Tensor], wanted: set[str]) -> N
         for name in wanted & found
         if slots[name].is_floating_point() and part.tensors[name].dtype not in WEIGHT_TYPES
     ]
+    misshapen += [
+        f"{scale.key}: {list(scale.shape)}, expected one number or {part.tensors[name].shape[0]}"
+        for name, scale in part.scales.items()
+        if name in found and scale.size not in (1, part.tensors[name].shape[0])
+    ]
     if wanted != found or misshapen:
         raise KeyMismatchError(f"{part.path} ({part.name})", wanted - found, found - wanted, misshapen)
 
 
 def _narrow(part: Part, module: nn.Module) -> set[str]:
     """Weights that stay in the 8-bit type they are stored in: those that only their own linear layer looks at."""
+    layers = tuple(f"{path}." for path in getattr(module, "LAYERS", ()))
     return {
         f"{name}.weight"
         for name, each in module.named_modules()
         if type(each) is nn.Linear
-        and name.startswith(LAYERS)
+        and name.startswith(layers)
         and KEPT_FLOAT32 not in f"{name}."
         and part.tensors[f"{name}.weight"].dtype in NARROW_TYPES
-        and f"{name}.weight" not in part.changes
+        and part.stays_narrow(f"{name}.weight")
     }
 
 

@@ -59,7 +59,7 @@ def locate(
     vae: str | Path | None = None,
     temporal_upsampler: str | Path | None = None,
     spatial_upsampler: str | Path | None = None,
-    loras: Sequence[tuple[str | Path, float]] = (),
+    loras: Sequence[tuple[str | Path, float, str]] = (),
 ) -> Located:
     """Find a model by its name in the catalogue, or the folder or file at a path.
 
@@ -68,7 +68,7 @@ def locate(
         text_encoder: a folder or file with another text encoder; its tokenizer beside it, in the model, or in the
             hub's cache.
         vae, temporal_upsampler, spatial_upsampler: a folder or file with another autoencoder, or upsampler.
-        loras: path and scale of what changes the transformer (`models.checkpoint.lora`).
+        loras: what changes the transformers and the text encoder (`models.checkpoint.lora.Lora`).
 
     Raises:
         UnknownNameError: neither a known name nor a path.
@@ -95,7 +95,8 @@ def locate(
     if card is None and not inspection.card:
         parts, inspection = _with_cached(parts, inspection)
     _check_whole(name, inspection, parts)
-    parts["transformer"] = with_loras(parts["transformer"], [(Path(path), scale) for path, scale in loras])
+    parts, told = with_loras(parts, loras)
+    inspection = replace(inspection, notes=(*inspection.notes, *told))
     inspection = inspection if inspection.generation else recognised(inspection, parts)
     card = card or _card_of(inspection)
     for part in parts.values():
@@ -302,7 +303,8 @@ def _stored_type(part: Part) -> str:
     """The type of most of a part's numbers, as they stay in memory where they are 8-bit."""
     counts: Counter[str] = Counter()
     for name, tensor in part.tensors.items():
-        counts["BF16" if name in part.changes else tensor.dtype] += tensor.size
+        narrow = name not in part.changes or part.stays_narrow(name)
+        counts[tensor.dtype if narrow else "BF16"] += tensor.size
     return _TYPES.get(counts.most_common(1)[0][0], "bfloat16")
 
 

@@ -1,6 +1,6 @@
-"""LoRA files: small changes to the linear weights of a network, in the names of diffusers, of PEFT, of the originals.
+"""LoRA files: small changes to the weights of a model, in the names of diffusers, of PEFT, of kohya, of the originals.
 
-Reads headers only: which weight each pair of tensors changes and that it fits. Knows no torch.
+Reads headers only: which tensor each entry changes and that it fits. Knows no torch.
 """
 
 from __future__ import annotations
@@ -12,72 +12,71 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import CheckpointError, KeyMismatchError, UnsupportedConfigError
+from .changes import Change, Full, LowRank
 from .header import read_header
-from .parts import Change, Part, room_of
+from .lora_names import Names
+from .parts import Part
 from .shards import StoredTensor, read_json, table
 
-PREFIXES = ("base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.", "lora_unet_",
-            "lora_transformer_")  # fmt: skip
-"""What files put in front of a layer's name, one or several."""
 METADATA = "lora_adapter_metadata"
 """Key of a header under which diffusers keeps the settings of PEFT."""
 SETTINGS = "adapter_config.json"
 """The file beside it in which PEFT itself keeps them."""
 
-_ROLES = {
-    "down": re.compile(r"(.+)\.(?:lora_A|lora_down|lora\.down)(?:\.default)?\.weight"),
-    "up": re.compile(r"(.+)\.(?:lora_B|lora_up|lora\.up)(?:\.default)?\.weight"),
-    "alpha": re.compile(r"(.+)\.alpha"),
-}
+EXPERTS = {"high": "transformer", "low": "transformer_2"}
+"""Span of noise levels → the part that answers there, in models of two transformers."""
+_NAMED = {span: re.compile(rf"(?<![a-z]){span}(?:[\W_]*noise|(?![a-z]))", re.IGNORECASE) for span in EXPERTS}
 
 
-def with_loras(part: Part, loras: Sequence[tuple[Path, float]]) -> Part:
-    """A part whose weights are changed when it is loaded, by all of these files together.
+class Lora(NamedTuple):
+    """A file, or a folder that holds one; how strongly it acts, 1 as trained; `high` or `low` for one expert alone."""
+
+    path: str | Path
+    scale: float = 1.0
+    expert: str = ""
+
+
+def with_loras(
+    parts: Mapping[str, Part], loras: Sequence[tuple[str | Path, float, str]]
+) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Parts whose weights are changed when they are loaded, by all of these files together, and notes worth telling.
 
     Args:
-        part: a network.
-        loras: path and scale of each: a file, or a folder that holds one; 1 is the strength it was trained at.
+        parts: of one model; its transformers are changed, and its text encoder by what a file has for it.
+        loras: as `Lora`. Where there are two transformers, a file whose name or folder says `high` or `low` changes
+            that one alone.
 
     Raises:
-        CheckpointError: there is no such file, or it is no LoRA.
-        KeyMismatchError: it changes what this network does not have, or weights of other shapes.
+        CheckpointError: there is no such file, it is no LoRA, or it is for an expert or a part that is not there.
+        KeyMismatchError: it changes what these networks do not have, or weights of other shapes.
         UnsupportedConfigError: its settings ask for something that is not implemented.
     """
-    changes: dict[str, tuple[Change, ...]] = dict(part.changes)
-    for path, scale in loras:
-        for name, change in _read(path, part).items():
-            changes[name] = (*changes.get(name, ()), replace(change, scale=scale * change.scale))
-    return replace(part, changes=changes)
+    changed, notes = dict(parts), []
+    seen: set[Path] = set()
+    for path, scale, expert in loras:
+        file = _file(Path(path))
+        targets, said = _targets(file, expert, parts)
+        targets += ["text_encoder"] if "text_encoder" in parts else []
+        found, skipped = _read(file, [parts[name] for name in targets])
+        if file in seen:  # it is named once for each expert
+            found.pop("text_encoder", None)
+        for name, changes in found.items():
+            changed[name] = replace(changed[name], changes=_added(changed[name].changes, changes, scale))
+        notes += [note for note in (said, skipped) if note]
+        seen.add(file)
+    return changed, tuple(dict.fromkeys(notes))
 
 
-def _read(path: Path, part: Part) -> dict[str, Change]:
-    """Weight → what one LoRA adds to it."""
-    file = _file(path)
-    header = read_header(file)
-    layers: dict[str, dict[str, StoredTensor]] = defaultdict(dict)
-    known, unknown = _layers(part), []
-    for key, stored in table(header).items():
-        role, layer = _role(key, known)
-        if layer and role not in layers[layer]:
-            layers[layer][role] = stored
-        else:
-            unknown.append(key)
-    if not layers:
-        raise CheckpointError(
-            f"{file} is no LoRA for the {part.name}: none of its {len(unknown)} tensors changes a layer"
-        )
-    missing = [f"{layer}: {role}" for layer, roles in layers.items() for role in ("down", "up") if role not in roles]
-    misshapen = [fault for layer, roles in layers.items() if (fault := _misfit(roles, part.tensors[f"{layer}.weight"]))]
-    if unknown or missing or misshapen:
-        raise KeyMismatchError(f"{file} (LoRA)", missing, unknown, misshapen)
-    settings = _settings(file, header.metadata)
-    return {
-        f"{layer}.weight": Change(roles["down"], roles["up"], roles.get("alpha"), _strength(layer, roles, settings))
-        for layer, roles in layers.items()
-    }
+def _added(
+    before: Mapping[str, tuple[Change, ...]], more: Mapping[str, Sequence[Change]], scale: float
+) -> dict[str, tuple[Change, ...]]:
+    after = dict(before)
+    for name, changes in more.items():
+        after[name] = (*after.get(name, ()), *(replace(each, scale=scale * each.scale) for each in changes))
+    return after
 
 
 def _file(path: Path) -> Path:
@@ -89,64 +88,130 @@ def _file(path: Path) -> Path:
     return files[0]
 
 
-def _layers(part: Part) -> dict[str, str]:
-    """Every spelling of a layer's name → ours: as it is, as in original files, and both with underscores for dots."""
-    original = getattr(room_of(part.family, "keys"), f"{part.network.upper()}_MAP").original
-    found: dict[str, str] = {}
-    for name, stored in part.tensors.items():
-        if name.endswith(".weight") and len(stored.shape) == 2:
-            layer = name.removesuffix(".weight")
-            for spelling in (layer, original(layer)):
-                found |= {spelling: layer, spelling.replace(".", "_"): layer}
-    return found
+def _targets(file: Path, expert: str, parts: Mapping[str, Part]) -> tuple[list[str], str]:
+    """The transformers that a file changes, and a note where its name alone says which."""
+    present = [name for name in EXPERTS.values() if name in parts]
+    if expert:
+        if expert not in EXPERTS:
+            raise CheckpointError(f"{file}: there is no expert called {expert!r}; known: {', '.join(EXPERTS)}")
+        if len(present) < len(EXPERTS):
+            raise CheckpointError(f"{file} is to change the {expert}-noise expert, and this model has one transformer")
+        return [EXPERTS[expert]], ""
+    if len(present) < len(EXPERTS):
+        return present, ""
+    for text in (file.stem, file.absolute().parent.name):
+        named = [span for span, pattern in _NAMED.items() if pattern.search(text)]
+        if len(named) == 1:
+            span = named[0]
+            note = f"{file} changes the {span}-noise expert alone, as its name says (else: high=PATH or low=PATH)"
+            return [EXPERTS[span]], note
+    return present, ""
 
 
-def _role(key: str, layers: Mapping[str, str]) -> tuple[str, str]:
-    """(what a tensor is in its layer, our name of the layer); both empty where it belongs to none."""
-    for role, pattern in _ROLES.items():
-        found = pattern.fullmatch(key)
-        if found is None:
-            continue
-        name = found.group(1)
-        while name not in layers:
-            prefix = next((each for each in PREFIXES if name.startswith(each)), None)
-            if prefix is None:
-                return "", ""
-            name = name.removeprefix(prefix)
-        return role, layers[name]
-    return "", ""
+def _read(file: Path, parts: Sequence[Part]) -> tuple[dict[str, dict[str, list[Change]]], str]:
+    """Part → tensor → what one file adds to it; and a note of what it has for layers that are not there."""
+    header = read_header(file)
+    layers: dict[tuple[str, str], dict[str, StoredTensor]] = defaultdict(dict)
+    names, unknown, skipped = Names(parts), [], []
+    for key, stored in table(header).items():
+        places, role = names.find(key)
+        if not places and names.optional(key):
+            skipped.append(key)
+        elif not places or any(role in layers[place] for place in places):
+            unknown.append(key)
+        for place in places:
+            layers[place].setdefault(role, stored)
+    if not layers:
+        raise CheckpointError(f"{file} is no LoRA for this model: none of its {len(header.tensors)} tensors changes it")
+    known = {part.name: (part, _settings(file, header.metadata, part.name)) for part in parts}
+    missing: set[str] = set()
+    misshapen: set[str] = set()
+    for (name, layer), roles in layers.items():
+        part, settings = known[name]
+        missing.update(_missing(layer, roles, settings))
+        misshapen.update(_misfits(layer, roles, part))
+    if unknown or missing or misshapen:
+        raise KeyMismatchError(f"{file} (LoRA)", missing, unknown, misshapen)
+    found: dict[str, dict[str, list[Change]]] = defaultdict(lambda: defaultdict(list))
+    for (name, layer), roles in layers.items():
+        for tensor, change in _changes(layer, roles, *known[name]):
+            found[name][tensor].append(change)
+    note = f"{file}: {len(skipped)} tensors for layers that this model lacks are left out" if skipped else ""
+    return found, note
 
 
-def _misfit(roles: Mapping[str, StoredTensor], weight: StoredTensor) -> str:
-    """What is wrong with the shapes of a layer's tensors, empty where nothing is."""
-    down, up = roles.get("down"), roles.get("up")
-    if down is None or up is None:
-        return ""
-    rank = down.shape[0] if down.shape else 0
-    for stored, wanted in ((down, (rank, weight.shape[1])), (up, (weight.shape[0], rank))):
-        if stored.shape != wanted or not rank:
-            return f"{stored.key}: {list(stored.shape)}, expected {list(wanted)}"
-    alpha = roles.get("alpha")
-    return f"{alpha.key}: {list(alpha.shape)}, expected one number" if alpha and alpha.size != 1 else ""
+def _weight(layer: str, part: Part) -> str:
+    return layer if layer in part.tensors else f"{layer}.weight"
 
 
-def _settings(file: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _changes(
+    layer: str, roles: Mapping[str, StoredTensor], part: Part, settings: Mapping[str, Any]
+) -> list[tuple[str, Change]]:
+    """(tensor, what is added to it) of one layer's entries."""
+    made: list[tuple[str, Change]] = []
+    weight, alpha = _weight(layer, part), roles.get("alpha")
+    if "down" in roles:
+        factor = _factor(layer, roles, settings)
+        change = LowRank(roles["down"], roles["up"], alpha, 1.0, factor, roles.get("magnitude"))
+        made.append((weight, change))
+        if "up_bias" in roles:
+            made.append((f"{layer}.bias", Full(roles["up_bias"], alpha, 1.0, factor, change.rank)))
+    made += [(name, Full(roles[role])) for role, name in _whole(layer, part).items() if role in roles]
+    return made
+
+
+def _whole(layer: str, part: Part) -> dict[str, str]:
+    """What a tensor of a whole difference is in a layer → the tensor that it is added to."""
+    return {"diff": _weight(layer, part), "diff_b": f"{layer}.bias", "diff_m": layer}
+
+
+def _missing(layer: str, roles: Mapping[str, StoredTensor], settings: Mapping[str, Any]) -> list[str]:
+    """The entries that a layer lacks."""
+    if not {"down", "up", "up_bias", "magnitude"} & set(roles):
+        return [] if {"diff", "diff_b", "diff_m"} & set(roles) else [f"{layer}: down", f"{layer}: up"]
+    wanted = ("down", "up", "magnitude") if settings.get("use_dora") else ("down", "up")
+    return [f"{layer}: {role}" for role in wanted if role not in roles]
+
+
+def _misfits(layer: str, roles: Mapping[str, StoredTensor], part: Part) -> list[str]:
+    """What is wrong with the shapes of a layer's tensors."""
+    wanted: dict[str, tuple[tuple[int, ...], ...]] = {"alpha": ((), (1,))}
+    for role, name in _whole(layer, part).items():
+        if role in roles and name not in part.tensors:
+            return [f"{roles[role].key}: the {part.name} has no {name}"]
+        wanted[role] = (part.tensors[name].shape,) if name in part.tensors else ()
+    wanted["up_bias"] = wanted["diff_b"]
+    down, weight = roles.get("down"), part.tensors.get(_weight(layer, part))
+    if down is not None and weight is not None:
+        rank, rows, inner = (down.shape or (0,))[0], weight.shape[0], weight.shape[1:]
+        if len(weight.shape) < 2 or not rank:
+            return [f"{down.key}: {list(down.shape)}, for a weight of {list(weight.shape)}"]
+        window = (1,) * (len(inner) - 1)
+        wanted |= {"down": ((rank, *inner), (rank, math.prod(inner))), "up": ((rows, rank, *window), (rows, rank))}
+        wanted["magnitude"] = ((rows,), (rows, 1, *window), (1, inner[0], *window))
+    return [
+        f"{stored.key}: {list(stored.shape)}, expected {' or '.join(str(list(each)) for each in wanted[role][:1])}"
+        for role, stored in roles.items()
+        if stored.shape not in wanted.get(role, (stored.shape,))
+    ]
+
+
+def _settings(file: Path, metadata: Mapping[str, str], part: str) -> dict[str, Any]:
     """The settings of PEFT that a file carries or has beside it; empty for most."""
-    settings: dict[str, Any] = {}
     if METADATA in metadata:
         try:
-            content = json.loads(metadata[METADATA])
-            settings = {key.removeprefix("transformer."): value for key, value in content.items()}
+            content = dict(json.loads(metadata[METADATA]).items())
         except (ValueError, AttributeError) as error:
             raise CheckpointError(f"{file} has a damaged header ({METADATA}: {error})") from error
-    elif file.name == "adapter_model.safetensors" and (file.parent / SETTINGS).is_file():
-        settings = read_json(file.parent / SETTINGS)
-    if settings.get("use_dora"):
-        raise UnsupportedConfigError(f"{file} is a DoRA (use_dora), which is not implemented; LoRA is")
-    return settings
+        named = any(key.startswith(f"{part}.") for key in content)
+        own = f"{part}." if named or part == "text_encoder" else "transformer."
+        return {key.removeprefix(own): value for key, value in content.items() if key.startswith(own) or "." not in key}
+    if file.name == "adapter_model.safetensors" and (file.parent / SETTINGS).is_file():
+        return read_json(file.parent / SETTINGS)
+    return {}
 
 
-def _strength(layer: str, roles: Mapping[str, StoredTensor], settings: Mapping[str, Any]) -> float:
+def _factor(layer: str, roles: Mapping[str, StoredTensor], settings: Mapping[str, Any]) -> float:
     """What the product of a layer's tensors is multiplied by, before an alpha of its own in the file.
 
     Source: PEFT; a number for the layer goes before the one for all, and no number means 1.

@@ -10,7 +10,7 @@ import mmap
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .header import read_header
-from .parts import Change
-from .shards import StoredTensor, table
+from .header import TensorInfo, read_header
+from .shards import StoredTensor
 
 Key = TypeVar("Key")
 
@@ -60,32 +59,11 @@ def kept(tensors: Mapping[Key, StoredTensor], keep: Callable[[Key, Tensor], Tens
     return made
 
 
-def changer(changes: Mapping[str, Sequence[Change]]) -> Callable[[str, Tensor], Tensor]:
-    """A function `(name, weight) → weight` that adds to a weight all its changes, in float32, where the weight is.
-
-    Raises:
-        CheckpointError: as `kept`.
-    """
-    stored = [each for several in changes.values() for change in several for each in change.tensors]
-    views = kept({each: each for each in stored}, lambda _, view: view)
-
-    def changed(name: str, weight: Tensor) -> Tensor:
-        total = weight.to(torch.float32, copy=True)
-        for change in changes[name]:
-            down, up = (views[each].to(weight.device, torch.float32) for each in (change.down, change.up))
-            own = 1.0 if change.alpha is None else views[change.alpha].item() / len(down)
-            total.addmm_(up, down, alpha=change.scale * own)
-        return total
-
-    return changed
-
-
 class _File:
     """One weight file in memory, its header read anew."""
 
     def __init__(self, path: Path) -> None:
         self._header = read_header(path)
-        self._tensors = table(self._header)
         try:
             with path.open("rb") as opened:
                 self._memory = _map(opened.fileno())
@@ -93,7 +71,8 @@ class _File:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
 
     def view(self, stored: StoredTensor) -> Tensor:
-        if self._tensors.get(stored.key) != stored:
+        info = self._header.tensors.get(stored.key)
+        if info is None or not _still(stored, info):
             raise CheckpointError(f"{stored.file} cannot be read: it has changed since it was looked at")
         dtype = TYPES[stored.dtype]
         if stored.size == 0:
@@ -112,7 +91,16 @@ class _File:
 
     def _range(self, stored: StoredTensor) -> tuple[int, int]:
         info = self._header.tensors[stored.key]
-        return self._header.data_start + info.start, self._header.data_start + info.end
+        index, pieces = stored.piece
+        length = (info.end - info.start) // pieces
+        start = self._header.data_start + info.start + index * length
+        return start, start + length
+
+
+def _still(stored: StoredTensor, info: TensorInfo) -> bool:
+    """Whether a file holds what it held; a piece, or another view of the same numbers, is known by their count."""
+    same = len(stored.shape) != len(info.shape) or stored.piece != (0, 1) or stored.shape == info.shape
+    return same and (stored.dtype, stored.size * stored.piece[1]) == (info.dtype, info.size)
 
 
 def _map(descriptor: int) -> mmap.mmap:

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,28 @@ _INDEX = re.compile(r"([^.]+)\.safetensors\.index(\.[^.]+)?\.json")
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where one tensor lies: its file, its name in that file, its stored type and shape."""
+    """Where one tensor lies: its file, its name in that file, its stored type and shape.
+
+    Attributes:
+        piece: which of how many equal runs of what is stored it is; the first of one is all of it.
+    """
 
     file: Path
     key: str
     dtype: str
     shape: tuple[int, ...]
+    piece: tuple[int, int] = (0, 1)
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    def cut(self, shape: tuple[int, ...], piece: tuple[int, int] = (0, 1)) -> StoredTensor:
+        """A run of its rows, or all of it, seen in a shape of as many elements."""
+        assert math.prod(shape) * piece[1] == self.size
+        assert self.piece == (0, 1)
+        return replace(self, shape=shape, piece=piece)
 
 
 def table(header: Header) -> dict[str, StoredTensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -11,12 +12,31 @@ class WideningLinear(nn.Module):
 
     Args:
         plain: gives its weight and bias, which keep their names.
+        scale: what the widened weight is multiplied by: one number `()`, or one for each row `(out, 1)`.
+        product: `(down (r, in), up (out, r))`, whose product is added to the widened weight: what 8 bits would lose.
     """
 
-    def __init__(self, plain: nn.Linear) -> None:
+    scale: Tensor | None
+    down: Tensor | None
+    up: Tensor | None
+
+    def __init__(
+        self, plain: nn.Linear, scale: Tensor | None = None, product: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.weight, self.bias = plain.weight, plain.bias
+        for name, tensor in zip(("scale", "down", "up"), (scale, *(product or (None, None))), strict=True):
+            self.register_buffer(name, tensor, persistent=False)
+
+    def widened(self, dtype: torch.dtype) -> Tensor:
+        """The weight that it computes with, `(out, in)`: the same numbers as one widened beforehand."""
+        weight = self.weight.to(dtype)
+        if self.scale is not None:
+            weight = (weight * self.scale).to(dtype)
+        if self.down is not None and self.up is not None:
+            weight = torch.addmm(weight, self.up.to(dtype), self.down.to(dtype))
+        return weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(…, in)` → `(…, out)` in the type of `x`: the same numbers as with a weight widened beforehand."""
-        return F.linear(x, self.weight.to(x.dtype), self.bias)
+        """`(…, in)` → `(…, out)` in the type of `x`."""
+        return F.linear(x, self.widened(x.dtype), self.bias)

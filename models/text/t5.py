@@ -1,7 +1,7 @@
-"""T5 as a text encoder: prompts → features (B, L, D) and mask (B, L), on the network that transformers defines.
+"""T5 and umT5 as text encoders: prompts → features (B, L, D) and mask (B, L), on the network that transformers defines.
 
 Its weights come through our own strict loader, so no hub and no pickle is ever touched. Knows nothing of video.
-transformers is slow to import (about as slow as torch again), so only the two modules of T5 are, and only on use.
+transformers is slow to import (about as slow as torch again), so only the modules of that one are, and only on use.
 """
 
 from __future__ import annotations
@@ -27,21 +27,37 @@ KEPT_FLOAT32 = ".wo."
 """Part of the names of weights that overflow in float16."""
 
 
+LAYERS = ("encoder.block",)
+"""Where nearly all of its weights are."""
+
+
 def network(config: TextEncoderConfig) -> nn.Module:
-    """A T5 encoder without weights of its own choosing; build it under `torch.device("meta")` to load into it.
+    """An encoder without weights of its own choosing; build it under `torch.device("meta")` to load into it.
 
     Raises:
         ModelError: this Python has dropped the docstrings that transformers reads when it is imported.
     """
     if sys.flags.optimize > 1:
         raise ModelError("Python runs without docstrings (-OO, PYTHONOPTIMIZE=2), which transformers needs; use -O")
+    values: dict[str, Any] = config.to_dict()
+    del values["architectures"], values["model_type"]
+    values |= {"dropout_rate": 0.0, "pad_token_id": PAD_ID, "eos_token_id": END_ID}
+    module: Any = _made(config.model_type, values)
+    module.encoder.embed_tokens = module.shared  # one table: some releases of transformers left two
+    module.LAYERS = LAYERS
+    return module
+
+
+def _made(kind: str, values: dict[str, Any]) -> Any:
+    if kind == "umt5":
+        from transformers.models.umt5.configuration_umt5 import UMT5Config
+        from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
+
+        return UMT5EncoderModel(UMT5Config(**values))
     from transformers.models.t5.configuration_t5 import T5Config
     from transformers.models.t5.modeling_t5 import T5EncoderModel
 
-    values: dict[str, Any] = config.to_dict()
-    del values["architectures"], values["model_type"]
-    module: nn.Module = T5EncoderModel(T5Config(**values, dropout_rate=0.0, pad_token_id=PAD_ID, eos_token_id=END_ID))
-    return module
+    return T5EncoderModel(T5Config(**values))
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -2,14 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.checkpoint import inspect
+from models.checkpoint import inspect, lora
 from models.checkpoint.build import load
-from models.checkpoint.lora import with_loras
+from models.checkpoint.shards import StoredTensor
 from models.errors import CheckpointError, KeyMismatchError, UnsupportedConfigError
 from models.ltx.keys import TRANSFORMER_MAP
 
@@ -30,6 +31,11 @@ STYLES = {
     "bare": ("{}.lora_A.weight", "{}.lora_B.weight"),
 }
 ORIGINAL = ("original", "comfy", "whole", "kohya")
+
+
+def with_loras(part, loras):
+    """The transformer with these changes."""
+    return lora.with_loras({"transformer": part}, [(path, scale, "") for path, scale in loras])[0]["transformer"]
 
 
 def spelled(style, layer):
@@ -117,22 +123,42 @@ def test_the_settings_of_peft_are_heeded(tmp_path, plain, settings, scales):
         assert_changed(plain, with_loras(plain, [(path, 1.0)]), deltas)
 
 
-def test_onto_8_bit_weights_at_full_precision(tmp_path, tiny, plain):
+def narrowed(path, tiny, plain, layers, scale=None):
+    """The model with some weights of its layers in 8 bits, and these as they are meant."""
     tensors = load_file(str(plain.path))
-    names = [plain.tensors[f"{layer}.weight"].key for layer in (LAYERS[0], "transformer_blocks.1.attn1.to_k")]
-    tensors |= {name: tensors[name].to(torch.float8_e4m3fn) for name in names}
-    config = {"config": json.dumps(tiny.original_header("0.9.5"))}
-    save_file(tensors, str(tmp_path / "narrow.safetensors"), metadata=config)
-    narrow = inspect(tmp_path / "narrow.safetensors").parts["transformer"]
-    made = pairs(plain, layers=LAYERS[:1])
-    changed = with_loras(narrow, [(write(tmp_path / "lora.safetensors", made), 1.0)])
-    down, up = made[LAYERS[0]]
-    expected = tensors[names[0]].float() + up @ down
-    for dtype in (torch.float32, torch.bfloat16):
-        state = load(changed, dtype=dtype).state_dict()
-        assert torch.allclose(state[f"{LAYERS[0]}.weight"].float(), expected.to(dtype).float(), rtol=1e-2, atol=1e-6)
-        assert state[f"{LAYERS[0]}.weight"].dtype == dtype
-        assert state["transformer_blocks.1.attn1.to_k.weight"].dtype == torch.float8_e4m3fn
+    meant = {}
+    for layer in layers:
+        key = plain.tensors[f"{layer}.weight"].key
+        tensors[key] = tensors[key].to(torch.float8_e4m3fn)
+        meant[layer] = tensors[key].float() * (1 if scale is None else scale)
+    save_file(tensors, str(path), metadata={"config": json.dumps(tiny.original_header("0.9.5"))})
+    part = inspect(path).parts["transformer"]
+    if scale is not None:
+        save_file({"s": torch.tensor(scale)}, str(path.with_name("scale.safetensors")))
+        stored = StoredTensor(path.with_name("scale.safetensors"), "s", "F32", ())
+        part = replace(part, scales={f"{layer}.weight": stored for layer in layers})
+    return part, meant
+
+
+@pytest.mark.parametrize("scale", [None, 0.125])
+def test_onto_8_bit_weights_at_full_precision(tmp_path, tiny, plain, scale):
+    """What is added stands beside a weight that stays 8-bit, where it is small; else the weight is widened."""
+    layers = (LAYERS[0], LAYERS[2], "transformer_blocks.1.attn1.to_k")
+    part, meant = narrowed(tmp_path / "narrow.safetensors", tiny, plain, layers, scale)
+    made = {**pairs(plain, 1, layers[:2]), **pairs(plain, 2, LAYERS[3:])}
+    small = {layer: (down[:1], up[:, :1]) for layer, (down, up) in made.items()}
+    for each, stays in ((made, False), (small, True)):
+        files = [write(tmp_path / f"{index}.safetensors", each) for index in range(2)]
+        network = load(with_loras(part, [(files[0], 1.0), (files[1], 0.5)]), dtype=torch.float32)
+        for layer in layers:
+            linear = network.get_submodule(layer)
+            added = 1.5 * each[layer][1] @ each[layer][0] if layer in each else 0
+            assert (linear.weight.dtype == torch.float8_e4m3fn) == (stays or layer not in each)
+            weight = linear.widened(torch.float32) if linear.weight.dtype == torch.float8_e4m3fn else linear.weight
+            torch.testing.assert_close(weight, meant[layer] + added, rtol=0, atol=1e-5)
+        wide = load(with_loras(part, [(files[0], 1.0), (files[1], 0.5)]), dtype=torch.bfloat16)
+        types = {tensor.dtype for tensor in wide.state_dict().values()}
+        assert types == {torch.bfloat16, torch.float8_e4m3fn}
 
 
 def test_weights_are_widened_before_and_narrowed_after(tmp_path, tiny):
@@ -154,7 +180,7 @@ def test_on_the_meta_device_nothing_is_read(tmp_path, plain):
 def test_what_does_not_fit_is_listed(tmp_path, plain):
     made = pairs(plain)
     strange = {f"transformer.other.{index}.lora_A.weight": torch.zeros(RANK, 16) for index in range(12)}
-    strange["transformer.proj_in.dora_scale"] = torch.zeros(16)
+    strange["transformer.proj_in.hada_w1_a"] = torch.zeros(16)
     with pytest.raises(KeyMismatchError, match=r"13 unexpected: .*…") as caught:
         with_loras(plain, [(write(tmp_path / "a.safetensors", made, extra=strange), 1.0)])
     assert len(caught.value.unexpected) == 13
@@ -185,7 +211,7 @@ def test_what_is_no_lora(tmp_path, plain):
         with pytest.raises(CheckpointError, match=sentence):
             with_loras(plain, [(path, 1.0)])
     file = write(tmp_path / "b.safetensors", pairs(plain), metadata={"lora_adapter_metadata": '{"use_dora": true}'})
-    with pytest.raises(UnsupportedConfigError, match="DoRA"):
+    with pytest.raises(KeyMismatchError, match="5 missing: proj_in: magnitude"):
         with_loras(plain, [(file, 1.0)])
     file = write(tmp_path / "c.safetensors", pairs(plain), metadata={"lora_adapter_metadata": "["})
     with pytest.raises(CheckpointError, match="damaged header"):

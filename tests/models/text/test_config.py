@@ -25,7 +25,7 @@ def test_there_and_back():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"model_type": "umt5"}, "umt5"),
+        ({"model_type": "mt5"}, "mt5"),
         ({"feed_forward_proj": "swiglu"}, "feed_forward_proj"),
         ({"d_kv": 0}, "d_kv"),
         ({"num_layers": "two"}, "num_layers"),
