@@ -141,7 +141,7 @@ def test_rates_and_lengths_of_a_model_with_its_own_rate(asked, file, base_frames
     base, decode = result.stages[0], result.stages[-1]
     assert base.fps == 8  # the model is always told its own rate
     assert (base.pixels.frames, decode.fps / base.fps, result.output.resample) == (base_frames, factor, resample)
-    assert any("resampled" in note for note in result.notes) == resample
+    assert any("frames a second, " in note for note in result.notes) == resample
 
 
 def test_the_default_duration_is_kept_to_within_a_frame():
