@@ -66,8 +66,9 @@ LastImage = Annotated[Text, _entering("--last-image", "The picture that the clip
 ImageAt = Annotated[
     Texts,
     _entering(
-        "--image-at",
-        "A picture at a frame, -1 the last one; repeatable. A strength of 1 holds it, 0 ignores it. Default: 1.",
+        "--image-at --video-at",
+        "A picture, or a clip that begins, at a frame, -1 the last one; repeatable. A strength of 1 holds it, 0 "
+        "ignores it. Default: 1.",
         "FRAME:FILE[:STRENGTH]",
     ),
 ]
@@ -104,6 +105,10 @@ Fit = Annotated[
 ]
 Background = Annotated[
     Text, _entering("--background", "Colour behind transparent pixels and of bars. Default: black.", "COLOUR")
+]
+Before = Annotated[
+    Switch,
+    _entering("--before/--no-before", "Add what came before the video, instead of what follows. Default: no."),
 ]
 Audio = Annotated[Switch, _entering("--audio/--no-audio", "Keep the sound of the video. Default: yes.")]
 Factor = Annotated[Text, _entering("--factor", "So many times as many frames. Default: 2.", "N")]
@@ -236,7 +241,7 @@ ImageCrf = Annotated[
     Text,
     _sampling(
         "--image-crf",
-        "Compress pictures once as they enter, as film is: higher lets them move more, 0 leaves them. "
+        "Compress pictures and clips once as they enter, as film is: higher lets them move more, 0 leaves them. "
         "Default: the model's.",
         "N",
     ),

@@ -1,4 +1,4 @@
-"""Pictures pinned to frames, as people write them. Knows no clip and opens no file."""
+"""Pictures and clips pinned to frames, as people write them. Knows no clip and opens no file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .quantities import quoted
 
 @dataclass(frozen=True)
 class Pin:
-    """A picture pinned to a frame of the file.
+    """A picture, or a clip from its beginning, pinned to a frame of the file.
 
     Attributes:
         frame: counted from 0, or from the end: -1 is the last.

@@ -60,7 +60,7 @@ DOORS: dict[str, Door] = {
     "t2v": Door(takes=("control", *_CONTROLLED), prompt=True),
     "i2v": Door((("image", "image_at"),), ("last_image", "image_at", *_CONTROLLED, *_FITTED)),
     "v2v": Door((("video",),), ("strength", "mask", "audio", *_CONTROLLED, *_FITTED), prompt=True),
-    "extend": Door((("video",),), ("audio", *_FITTED)),
+    "extend": Door((("video",),), ("before", "audio", *_FITTED)),
     "interpolate": Door((("video", "images"),), ("factor", "method", "audio", *_FITTED)),
     "upscale": Door((("video", "image"),), ("scale", "method", "audio", *_FITTED)),
 }
@@ -243,6 +243,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "factor": lambda v: quantities.whole(v, 2, 64, "a factor"),
     "scale": lambda v: quantities.number(v, 0.05, 16, "a scale"),
     "method": partial(choice, names=METHODS),
+    "before": _switch,
     "audio": _switch,
 }
 
@@ -281,7 +282,7 @@ class Recipe:
         lora: files that change the model, as `lora` reads them.
         vae_tiling: None lets the program choose.
         image, last_image: paths of pictures that the clip begins and ends with.
-        image_at: further pictures at frames of the file, as `pin` reads them.
+        image_at: further pictures, and clips, at frames of the file, as `pin` reads them.
         images: paths of key pictures to fill in between.
         video: path of a clip that enters.
         mask: path of a picture or a clip that is white where `video` is to be made anew.
@@ -291,6 +292,7 @@ class Recipe:
         fit, background: how pictures and clips are brought to the model's shape, and the colour of what is empty.
         factor: of the rate; scale: of the sides.
         method: what fills in frames or pixels, a name out of `METHODS`.
+        before: whether what is added comes before `video` instead of after it.
         audio: whether the sound of `video` is kept; None: yes where there is one.
     """
 
@@ -357,6 +359,7 @@ class Recipe:
     factor: int | None = None
     scale: float | None = None
     method: str | None = None
+    before: bool | None = None
     audio: bool | None = None
 
     @property
@@ -366,9 +369,15 @@ class Recipe:
 
     @property
     def pins(self) -> tuple[Pin, ...]:
-        """The pictures that a clip made from pictures is pinned to, in the order in which they were said."""
+        """The pictures and clips that a clip made from them is pinned to, in the order in which they were said."""
         ends = [Pin(frame, path) for frame, path in ((0, self.image), (-1, self.last_image)) if path is not None]
         return (*ends, *map(pin, self.image_at or ())) if self.command == "i2v" else ()
+
+    @property
+    def either(self) -> tuple[str, ...]:
+        """Paths of what enters as a picture or as a clip, whichever it is."""
+        pinned = tuple(each.path for each in self.pins if each.path not in (self.image, self.last_image))
+        return tuple(path for path in (*pinned, self.mask, self.control) if path is not None)
 
     @property
     def files(self) -> tuple[str, ...]:

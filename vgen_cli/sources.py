@@ -25,11 +25,13 @@ class Sources:
         video: of the clip, or of a picture to enlarge as a clip of one frame; None where neither enters.
         pictures: of every picture, by its path.
         recipe: the metadata that the clip carries, empty where it carries none.
+        clips: of every clip that enters where a picture might, by its path.
     """
 
     video: ClipFacts | None = None
     pictures: Mapping[str, PictureFacts] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    clips: Mapping[str, ClipFacts] = field(default_factory=dict)
 
 
 def look(recipe: Recipe) -> Sources:
@@ -41,15 +43,17 @@ def look(recipe: Recipe) -> Sources:
     if not recipe.files:
         return Sources()
     from .media.metadata import read_recipe
-    from .media.picture import picture_facts
+    from .media.picture import is_picture, picture_facts
     from .media.probe import probe_clip
 
     if recipe.command == "upscale" and recipe.image is not None:
         return Sources(_still(recipe.image), recipe=read_recipe(recipe.image) or {})
-    video, pictures = recipe.video, [path for path in recipe.files if path != recipe.video]
+    clips = {path: probe_clip(path) for path in recipe.either if not is_picture(path)}
+    video = recipe.video
+    pictures = {path: picture_facts(path) for path in recipe.files if path != video and path not in clips}
     if video is None:
-        return Sources(pictures={path: picture_facts(path) for path in pictures})
-    return Sources(probe_clip(video), {path: picture_facts(path) for path in pictures}, read_recipe(video) or {})
+        return Sources(pictures=pictures, clips=clips)
+    return Sources(probe_clip(video), pictures, read_recipe(video) or {}, clips)
 
 
 def _still(path: str) -> ClipFacts:

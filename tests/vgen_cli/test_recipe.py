@@ -83,6 +83,7 @@ ENTERING = {
     "factor": st.integers(2, 64),
     "scale": st.floats(0.05, 16),
     "method": st.sampled_from(METHODS),
+    "before": st.booleans(),
     "audio": st.booleans(),
 }
 RIVALS = (

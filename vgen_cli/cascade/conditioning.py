@@ -152,7 +152,7 @@ class Guides:
         time = (plan.pixels.frames - 1) // max(1, plan.cells.frames - 1)
         lone = time - 1 if self.causal_time else 0  # frames that the first latent frame of a clip is short of
         places = [at + max(0, index * time - lone) for index in range(first.shape[2])]
-        pieces = zip(first.split(1, 2), noise.split(1, 2), places, strict=True)
+        pieces = zip(first.chunk(len(places), 2), noise.chunk(len(places), 2), places, strict=True)
         leading = [Leading(*piece, guide.strength) for piece in pieces]
         return [Placed(rest, round(at) // time + PREFIX, guide.strength)] if rest.shape[2] else [], leading
 

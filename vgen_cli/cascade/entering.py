@@ -1,4 +1,4 @@
-"""What enters a plan, as frames: pictures pinned to a window, a clip in windows, its tail; and what works on frames.
+"""What enters a plan, as frames: pictures and clips pinned to a window, a clip in windows, its end or its beginning.
 
 Reads files. Knows no latents and no network.
 """
@@ -61,37 +61,45 @@ def in_windows(plan: Plan) -> Iterator[Frames]:
     return windows(wide, size.frames, footage.overlap, plan.windows.count)
 
 
-def before(plan: Plan) -> Iterator[Frames]:
-    """The frames of the file that come from the clip it continues, those it is blended over included."""
+def whole(plan: Plan) -> Iterator[Frames]:
+    """The frames of the file that come from the clip it continues, those that are blended with it included."""
     footage = _footage(plan)
     return read(footage, plan.recipe, count=footage.prelude + footage.blend)
 
 
-def tail(plan: Plan) -> Frames | None:
-    """The end of the clip that is continued, at the made clip's size and rate; None where none is."""
+def shared(plan: Plan) -> Frames | None:
+    """The end of the clip that is continued, or its beginning, at the made clip's size and rate; None where none is."""
     footage = plan.footage
-    if footage is None or footage.role != "tail":
+    if footage is None or footage.role not in ("tail", "head"):
         return None
-    end = np.concatenate(list(read(footage, plan.recipe, footage.prelude, footage.blend)))
+    start = footage.prelude if footage.role == "tail" else 0
+    given = np.concatenate(list(read(footage, plan.recipe, start, footage.blend)))
     step = footage.fps / plan.made_fps
-    picked = [min(nearest(index * step), len(end) - 1) for index in range(footage.overlap)]
-    made = plan.stages[-1].pixels
-    return padded(end[picked], made.height, made.width)
+    picked = [min(nearest(index * step), len(given) - 1) for index in range(footage.overlap)]
+    return _as_held(given[picked], plan, footage.crf)
 
 
-def pictures(plan: Plan, number: int) -> list[tuple[Frames, int, float]]:
-    """Pictures pinned to a window, at the made clip's size: `((1, H, W, 3), frame of the window, strength)`."""
-    recipe, output, made = plan.recipe, plan.output, plan.stages[-1].pixels
+def pinned(plan: Plan, number: int) -> list[tuple[Frames, int, float]]:
+    """What is pinned to a window, at the made clip's size: `((t, H, W, 3), frame of the window, strength)`."""
+    recipe, output = plan.recipe, plan.output
     background, start = rgb(recipe.background or "#000000"), plan.windows.start(number)
     found = []
     for pin in plan.pins:
         if start <= pin.frame < start + plan.windows.frames and pin.strength > 0:
-            picture = read_picture(pin.path, background)[None]
-            sized = fitted(picture, output.width, output.height, recipe.fit or "cover", background)
-            wide = padded(sized, made.height, made.width)
-            shown = wide if pin.crf is None else recompressed(wide, pin.crf)
-            found.append((shown, pin.frame - start, pin.strength))
+            if pin.clip is not None:
+                sized = np.concatenate(list(read(pin.clip, recipe, count=pin.frames)))
+            else:
+                picture = read_picture(pin.path, background)[None]
+                sized = fitted(picture, output.width, output.height, recipe.fit or "cover", background)
+            found.append((_as_held(sized, plan, pin.crf), pin.frame - start, pin.strength))
     return found
+
+
+def _as_held(sized: Frames, plan: Plan, crf: int | None) -> Frames:
+    """Frames at the made clip's size, as film has them where that is asked."""
+    made = plan.stages[-1].pixels
+    wide = padded(sized, made.height, made.width)
+    return wide if crf is None else recompressed(wide, crf)
 
 
 def _footage(plan: Plan) -> Footage:

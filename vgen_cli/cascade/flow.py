@@ -52,7 +52,9 @@ _DETAIL = 2.0
 _PLAIN, _PLAIN_CUT = 12, 40.0
 
 
-def interpolated(pieces: Iterable[Frames], made: Fraction, wanted: Fraction) -> Iterator[Frames]:
+def interpolated(
+    pieces: Iterable[Frames], made: Fraction, wanted: Fraction, skip: Fraction = Fraction(0)
+) -> Iterator[Frames]:
     """The clip at another rate and the same speed, in as many frames as `at_rate` gives.
 
     Going down, each frame is the one nearest in time. Going up, a frame that coincides with one of the clip is that
@@ -62,14 +64,15 @@ def interpolated(pieces: Iterable[Frames], made: Fraction, wanted: Fraction) -> 
         pieces: `(t, H, W, 3)` uint8, any t.
         made: frames a second of `pieces`.
         wanted: frames a second to give.
+        skip: the frame of `pieces`, from 0 and fractions too, at whose time it begins.
 
     Yields:
         `(1, H, W, 3)` uint8.
     """
     if wanted <= made:
-        yield from at_rate(pieces, made, wanted)
+        yield from at_rate(pieces, made, wanted, skip)
         return
-    step, position, index = made / wanted, Fraction(0), 0
+    step, position, index = made / wanted, skip, 0
     search = _Search()
     last: Frames | None = None
     for piece in pieces:

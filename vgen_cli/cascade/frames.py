@@ -5,13 +5,19 @@ A stream in, a stream out; only the few frames that are still needed are kept. K
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from fractions import Fraction
+from typing import IO
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from ..errors import RunError
 
 Frames = np.ndarray
 """A piece of a clip, `(t, H, W, 3)` uint8."""
@@ -119,6 +125,58 @@ class Tail:
             yield piece
 
 
+class Head:
+    """Keeps the first `count` frames of a stream."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.frames: Frames | None = None
+
+    def noted(self, pieces: Iterable[Frames]) -> Iterator[Frames]:
+        """The stream as it is; its first frames are in `frames` once it has ended."""
+        for piece in pieces:
+            have = 0 if self.frames is None else len(self.frames)
+            if have < self.count:
+                more = piece[: self.count - have].copy()
+                self.frames = more if self.frames is None else np.concatenate((self.frames, more))
+            yield piece
+
+
+def turned(clips: Iterable[Iterable[Frames]], count: int) -> Iterator[Iterator[Frames]]:
+    """So many clips in the opposite order; those that must wait for a later one do so in a file that vanishes.
+
+    Each must be taken to its end before the next one is asked for.
+
+    Raises:
+        RunError: there is no room for them in the folder for temporary files.
+    """
+    with ExitStack() as stack:
+        waiting: list[Iterator[Frames]] = []
+        for number, clip in enumerate(clips, 1):
+            if number == count:
+                yield iter(clip)
+            else:
+                file = stack.enter_context(tempfile.TemporaryFile(prefix="vgen-"))
+                waiting.append(_kept(clip, file))
+        yield from reversed(waiting)
+
+
+def _kept(clip: Iterable[Frames], file: IO[bytes]) -> Iterator[Frames]:
+    """A clip written to a file now; the same, read when it is asked for."""
+    shapes = []
+    try:
+        for piece in clip:
+            file.write(np.ascontiguousarray(piece).data)
+            shapes.append(piece.shape)
+        file.flush()
+    except OSError as fault:
+        raise RunError(
+            f"frames cannot be kept in {tempfile.gettempdir()}: {fault.strerror}; make room there, or set TMPDIR"
+        ) from None
+    file.seek(0)
+    return (np.frombuffer(file.read(math.prod(shape)), np.uint8).reshape(shape) for shape in shapes)
+
+
 def _faded(before: Frames, piece: Frames, index: int, overlap: int) -> Frames:
     """A piece that begins at `index` of an overlap, with what was there `before` mixed in, less from frame to frame."""
     count = min(len(piece), overlap - index)
@@ -127,13 +185,15 @@ def _faded(before: Frames, piece: Frames, index: int, overlap: int) -> Frames:
     return np.concatenate((np.round(mixed).astype(np.uint8), piece[count:]))
 
 
-def at_rate(pieces: Iterable[Frames], made: Fraction, wanted: Fraction) -> Iterator[Frames]:
-    """The clip at another rate and the same speed.
+def at_rate(
+    pieces: Iterable[Frames], made: Fraction, wanted: Fraction, skip: Fraction = Fraction(0)
+) -> Iterator[Frames]:
+    """The clip at another rate and the same speed, from the time of its frame `skip` on.
 
     Going down, each frame is the one nearest in time: no frame is a mixture, and none is off by more than half a
     frame of the faster clip. Going up, frames between two are blended by their distance in time.
     """
-    step, position, index = made / wanted, Fraction(0), 0
+    step, position, index = made / wanted, skip, 0
     last: Frames | None = None
     for piece in pieces:
         for frame in piece:

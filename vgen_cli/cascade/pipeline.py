@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ from .conditioning import Guide, Guides
 from .context import Context
 from .enlarge import enlarged
 from .flow import interpolated
-from .frames import Frames, Tail
+from .frames import Frames, Head, Tail
+from .given import given_in_windows
 from .landing import landed
 from .prompts import encode_prompts
 from .session import Session, open_session
@@ -100,7 +102,7 @@ def made(
 
 
 def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Generator[Frames, None, None]:
-    """The frames of the file: the made clip cropped, at the file's rate, behind the clip that it continues."""
+    """The frames of the file: the made clip cropped, at the file's rate, joined to the clip that it continues."""
     wanted, last, footage = plan.output, plan.stages[-1], plan.footage
     if plan.on_frames:
         clip = clock.timed(last.kind, entering.on_frames(plan))
@@ -114,10 +116,14 @@ def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None)
         clip = frames.cropped(clip, height, width)
     if wanted.resize:
         clip = enlarged(clip, wanted.height, wanted.width)
-    if wanted.resample:
-        clip = interpolated(clip, plan.made_fps, wanted.fps)
+    skip = Fraction(0) if footage is None else footage.skip
+    if wanted.resample or skip:
+        clip = interpolated(clip, plan.made_fps, wanted.fps, skip)
     if footage is not None and footage.role == "tail":
-        clip = frames.joined((entering.before(plan), clip), footage.blend)
+        clip = frames.joined((entering.whole(plan), clip), footage.blend)
+    if footage is not None and footage.role == "head":
+        clip = frames.first(clip, wanted.num_frames - footage.prelude)
+        clip = frames.joined((clip, entering.whole(plan)), footage.blend)
     yield from frames.first(clip, wanted.num_frames)
 
 
@@ -139,23 +145,24 @@ def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None
         lambda stage, step, steps: clock.listener(StepDone(stage, step, steps)),
         tiling_of(recipe.vae_tiling, plan.stages[-1]),
     )
-    return frames.joined(_windows(plan, context, clock), plan.windows.overlap)
+    clips = _windows(plan, context, clock)
+    return frames.joined(frames.turned(clips, plan.windows.count) if plan.backwards else clips, plan.windows.overlap)
 
 
 def _windows(plan: Plan, context: Context, clock: Clock) -> Iterator[Iterator[Frames]]:
     """Each window's own clip, to be taken to its end before the next one is asked for."""
     enters = plan.footage is not None and plan.footage.role == "latents"
     footage = entering.in_windows(plan) if enters else None
-    held = entering.tail(plan)
+    held, given = entering.shared(plan), given_in_windows(plan, context.card)
     for number in range(plan.windows.count):
-        guides = [Guide(*picture) for picture in entering.pictures(plan, number)]
+        guides = [Guide(*picture) for picture in entering.pinned(plan, number)]
         if held is not None:
-            guides.insert(0, Guide(held))
-        own = replace(context, guides=Guides(guides, plan.stages[-1].fps))
-        tail = Tail(plan.windows.overlap)
+            guides.insert(0, Guide(held, plan.windows.frames - len(held) if plan.backwards else 0))
+        own = replace(context, guides=Guides(guides, plan.stages[-1].fps, context.card.causal_time), given=next(given))
+        end = (Head if plan.backwards else Tail)(plan.windows.overlap)
         window = _window(plan, own, clock, None if footage is None else next(footage))
-        yield tail.noted(_landed(window, plan, own) if plan.windows.land else window)
-        held = tail.frames if plan.windows.hold and plan.windows.overlap else None
+        yield end.noted(_landed(window, plan, own) if plan.windows.land else window)
+        held = end.frames if plan.windows.hold and plan.windows.overlap else None
 
 
 def _landed(window: Iterator[Frames], plan: Plan, context: Context) -> Iterator[Frames]:
@@ -206,7 +213,7 @@ def _write(
         plan.output.spec(),
         metadata=note,
         overwrite=overwrite,
-        audio=Audio(Path(plan.output.audio)) if plan.output.audio else None,
+        audio=Audio(Path(plan.output.audio), -plan.output.audio_delay) if plan.output.audio else None,
         on_frames=lambda done, total: listener(FramesWritten(done, total)),
         on_stage=lambda words: listener(StageStarted("write", detail=words)),
     )

@@ -14,6 +14,7 @@ EXAMPLES = (
     ('vgen i2v start.png "a red circle moving right" --last-image end.png', "from one picture to another"),
     ("vgen i2v start.png --image-at 16:middle.png:0.8 --image-at -1:end.png", "pictures at frames, with strengths"),
     ('vgen i2v --image-at 16:middle.png -p "a red circle"', "no picture at the beginning"),
+    ("vgen i2v start.png --image-at 16:clip.mp4", "a clip, from frame 16 on"),
     ("vgen i2v logo.png --background white --fit contain", "transparent pixels, and the whole picture"),
     ("vgen i2v photo.jpg --size 256x144 --dry-run", "how it is cropped, and what it takes"),
 )
@@ -34,6 +35,8 @@ def i2v(
     """Image to video: the picture is the first frame, and the prompt, where there is one, says what happens.
 
     Any picture format and size; it is turned upright and brought to the size of the clip, and --dry-run says how.
+    --image-at takes further pictures at any frame, and clips: as much of one as has room is held from there on, at
+    the speed that it has.
     """
     if prompt is not None and words is not None:
         raise UsageError("PROMPT and --prompt exclude each other; give one of them")

@@ -88,7 +88,11 @@ def _head(plan: Plan) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for pin in plan.pins:
         strength = f", strength {pin.strength:g}" if pin.strength != 1 else ""
-        rows.append(("picture", f"{one_line(pin.path)} at frame {pin.frame}{strength}"))
+        if pin.clip is None:
+            rows.append(("picture", f"{one_line(pin.path)} at frame {pin.frame}{strength}"))
+        else:
+            until = f" to {pin.frame + pin.frames - 1}" if pin.frames > 1 else ""
+            rows.append(("clip", f"{one_line(pin.path)} at frames {pin.frame}{until}{strength}"))
     if plan.footage is not None:
         rows.append(("from", _footage_text(plan.footage)))
     if plan.prompted:

@@ -42,7 +42,8 @@ class Audio:
 
     Attributes:
         path: a video or sound file; its default stream is taken. One without sound gives none.
-        start: seconds after the first picture of that file (its beginning, where it has no picture).
+        start: seconds after the first picture of that file (its beginning, where it has no picture); below 0, so many
+            seconds of silence come first.
     """
 
     path: Path
@@ -150,7 +151,9 @@ def encoder_for(container: str) -> str:
 
 
 def _seek(seconds: Fraction) -> list[str]:
-    return ["-ss", f"{float(seconds):.6f}"] if seconds > 0 else []
+    if seconds < 0:
+        return ["-itsoffset", f"{float(-seconds):.6f}"]
+    return ["-ss", f"{float(seconds):.6f}"] if seconds else []
 
 
 def _run(arguments: list[str], audio: Audio, room: Path, name: str) -> Track | None:

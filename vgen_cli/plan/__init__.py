@@ -6,6 +6,7 @@ Pure arithmetic, no torch: `--dry-run` prints it. Knows no weights and no codec'
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from models.catalog import BASE, ModelCard
 from models.shapes import round_up
@@ -65,7 +66,7 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         memory,
         recipe.prompt or str(sources.recipe.get("prompt", "")),
         tuple(replace(pin, crf=card.condition_crf) for pin in way.pins),
-        way.footage,
+        None if way.footage is None else replace(way.footage, crf=card.condition_crf),
         controls_of(recipe, card, sources, way),
     )
 
@@ -103,6 +104,7 @@ def _output(recipe: Recipe, way: Route, sources: Sources, container: str) -> tup
         way.resize,
         (recipe.video or "") if sound else "",
         way.aspect,
+        (way.num_frames - way.footage.num_frames) / way.fps if recipe.before and way.footage else Fraction(0),
     )
     return output, notes
 

@@ -19,6 +19,7 @@ from ..quantities import human_rate
 from ..recipe import Recipe
 from ..sources import Sources
 from .extent import nearest, rate_factor, timing_of
+from .pinned import held_anywhere
 from .records import FLOW, RESAMPLE, StagePlan, Windows
 from .route import DEFAULT_FIT, Route, as_it_is, clip_of, fitted_notes, refuse
 from .stages import decode_stage, upsampling
@@ -110,7 +111,7 @@ def more_pixels(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     footage = replace(frames, role="latents", pixels=pixels, overlap=overlap)
     return Route(
         stages,
-        Windows(pixels.frames, windows_in, overlap, hold=True),
+        Windows(pixels.frames, windows_in, overlap, hold=held_anywhere(card)),
         width,
         height,
         facts.num_frames,

@@ -80,17 +80,29 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Pinned:
-    """A picture pinned to a frame of the made clip, counted from 0 over all windows.
+    """A picture, or a clip, pinned to a frame of the made clip, counted from 0 over all windows.
 
     Attributes:
         strength: 1 holds it as it is, 0 ignores it.
         crf: quality of the H.264 that it is compressed with once, None for not at all.
+        clip: how it is read, where it is one; `pixels` are the frames that are pinned.
     """
 
     path: str
     frame: int
     strength: float = 1.0
     crf: int | None = None
+    clip: Footage | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many frames it shows."""
+        return self.clip.pixels.frames if self.clip is not None else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; rates are `num/den`."""
+        clip = None if self.clip is None else replace(self.clip, facts=None)
+        return {**plain(asdict(replace(self, clip=clip))), "frames": self.frames}
 
 
 @dataclass(frozen=True)
@@ -99,14 +111,17 @@ class Footage:
 
     Attributes:
         role: `latents`, where the first stage starts from it; `tail`, where its end is held at the beginning of
-            the first window; `frames`, where it goes through stages that work on frames.
+            the first window; `head`, where its beginning is held at the end of the last one; `frames`, where it goes
+            through stages that work on frames; `pinned`, where it is pinned to a frame.
         fps: frames a second it is read at; `retimed` where that is not its own rate.
         width, height: pixels it is brought to as it is read.
         pixels: one window of it; where larger than `width` and `height`, its borders are repeated outwards.
         overlap: frames, at `fps`, that a window shares with the one before.
         num_frames: of the whole clip at `fps`.
-        prelude: frames shown before the made clip takes over (`tail`).
-        blend: frames after those over which it does.
+        prelude: frames of it that are shown alone, before the made clip (`tail`) or after it (`head`).
+        blend: its other frames, over which one becomes the other.
+        skip: frames of the made clip, at its rate, that are left out before those that are shown (`head`).
+        crf: as of `Pinned`, for the frames that are held.
         facts: of the file, for its reader; not told in `Plan.to_dict`.
     """
 
@@ -121,6 +136,8 @@ class Footage:
     retimed: bool = False
     prelude: int = 0
     blend: int = 0
+    skip: Fraction = Fraction(0)
+    crf: int | None = None
     facts: ClipFacts | None = None
 
 
@@ -182,7 +199,7 @@ class OutputPlan:
         crf, bitrate (bits a second), target_size (bytes): at most one is set; lossless formats have none.
         aspect: width of a pixel over its height.
         resample: the rate of the made clip is another than `fps`, so frames are picked or blended by their time.
-        audio: path of the clip whose sound is kept, "" for silence.
+        audio: path of the clip whose sound is kept, "" for silence; audio_delay: seconds of silence before it.
     """
 
     width: int
@@ -200,6 +217,7 @@ class OutputPlan:
     resize: bool = False
     audio: str = ""
     aspect: Fraction = Fraction(1)
+    audio_delay: Fraction = Fraction(0)
 
     def spec(self) -> EncodeSpec:
         """What the encoder is told, not yet checked."""
@@ -250,6 +268,11 @@ class Plan:
         return all(stage.latent is None for stage in self.stages)
 
     @property
+    def backwards(self) -> bool:
+        """Whether windows are made from the last to the first."""
+        return self.footage is not None and self.footage.role == "head"
+
+    @property
     def prompted(self) -> bool:
         """Whether any stage reads the prompt."""
         return any(stage.steps for stage in self.stages)
@@ -262,7 +285,7 @@ class Plan:
             "prompt": self.prompt,
             "stages": [stage.to_dict() for stage in self.stages],
             "windows": asdict(self.windows),
-            "pins": [asdict(pin) for pin in self.pins],
+            "pins": [pin.to_dict() for pin in self.pins],
             "footage": plain(asdict(replace(self.footage, facts=None))) if self.footage else None,
             "controls": self.controls.to_dict(),
             "output": plain(asdict(self.output)),

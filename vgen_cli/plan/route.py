@@ -75,6 +75,7 @@ def refuse(recipe: Recipe, command: str, what: str, names: tuple[str, ...]) -> N
 def fitted_notes(recipe: Recipe, sources: Sources, wanted: tuple[int, int]) -> tuple[str, ...]:
     """How pictures and clips are brought to a width and a height."""
     sizes = {path: (facts.width, facts.height) for path, facts in sources.pictures.items()}
+    sizes |= {path: (facts.width, facts.height) for path, facts in sources.clips.items()}
     if sources.video is not None:
         sizes[recipe.video or recipe.image or ""] = sources.video.width, sources.video.height
     words = {path: fit_words(size, wanted, recipe.fit or DEFAULT_FIT) for path, size in sizes.items()}

@@ -16,6 +16,7 @@ from ..quantities import human_rate
 from ..recipe import Recipe
 from ..sources import Sources
 from .extent import Sides, Timing, base_pixels, frames_in, made_pixels, nearest, sides_of, timing_of
+from .pinned import check_pictures, held_anywhere, pinned
 from .records import Footage, Pinned, StagePlan, Windows
 from .route import Route, clip_of, fitted_notes, refuse, seconds_of
 from .stages import base_stage, decode_stage, given, part_way, upsampling
@@ -28,16 +29,7 @@ def from_prompt(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     """Text, and pictures pinned to frames, through the whole cascade."""
     sides, timing = sides_of(recipe, card), timing_of(recipe, card)
     stages = cascade(recipe, card, sides, timing)
-    pins = []
-    for pin in recipe.pins:
-        frame = pin.frame + timing.num_frames if pin.frame < 0 else pin.frame
-        if not 0 <= frame < timing.num_frames:
-            last = timing.num_frames - 1
-            raise UsageError(f"frame {pin.frame} for {pin.path} is outside of the clip, which has frames 0 to {last}")
-        made = nearest(frame / timing.fps * timing.made_fps) if timing.resample else frame
-        pins.append(Pinned(pin.path, min(made, timing.made - 1), pin.strength))
-        if [each.frame for each in pins].count(pins[-1].frame) > 1:
-            raise UsageError(f"two pictures are pinned to frame {frame}; {pin.path} needs another one")
+    pins, remarks = pinned(recipe, card, sources, sides, timing)
     return Route(
         stages,
         Windows(timing.made),
@@ -46,8 +38,12 @@ def from_prompt(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         timing.num_frames,
         timing.fps,
         timing.made_fps if timing.resample else timing.fps,
-        pins=tuple(pins),
-        notes=(*fitted_notes(recipe, sources, (sides.width, sides.height)), *_cascade_notes(card, sides, timing)),
+        pins=pins,
+        notes=(
+            *fitted_notes(recipe, sources, (sides.width, sides.height)),
+            *remarks,
+            *_cascade_notes(card, sides, timing),
+        ),
     )
 
 
@@ -97,8 +93,12 @@ def from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
 
 
 def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
-    """A clip, and what follows from its tail, window after window."""
-    facts = clip_of(sources)
+    """A clip, and what follows from its tail, window after window; or what leads up to its head, window before window.
+
+    A model that does not take several frames in a row goes on from a picture, the last one.
+    """
+    facts, before = clip_of(sources), bool(recipe.before)
+    check_pictures(card, "vgen extend --before" if before else "vgen extend", ends=before, anywhere=before)
     fps = recipe.rate or facts.fps
     there = math.ceil(facts.num_frames * fps / facts.fps)
     asked = replace(recipe, width=recipe.width or facts.width, height=recipe.height or facts.height)
@@ -106,10 +106,10 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     own = timing_of(replace(recipe, num_frames=None, duration=None, fps=str(fps)), card)
     made_fps = own.made_fps if own.resample else fps
     seen = math.floor((there - 1) / fps * made_fps) + 1
-    tail = _overlap(card, own.base_frames)
-    while tail > 1 and (tail - 1) * own.factor + 1 > seen:
-        tail -= card.compression.time
-    overlap = (tail - 1) * own.factor + 1
+    shared = _overlap(card, own.base_frames) if held_anywhere(card) else 1
+    while shared > 1 and (shared - 1) * own.factor + 1 > seen:
+        shared -= card.compression.time
+    overlap = (shared - 1) * own.factor + 1
     blend = min(there, nearest((overlap - 1) / made_fps * fps) + 1)
     added = recipe.num_frames or (frames_in(recipe.duration, fps) if recipe.duration else None)
     if added is None:
@@ -119,10 +119,11 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     timing = replace(own, base_frames=min(base_frames, own.base_frames), num_frames=there + added)
     count = max(1, math.ceil((wanted - overlap) / (timing.made - overlap)))
     stages = cascade(recipe, card, sides, timing)
+    windows = Windows(timing.made, count, overlap, hold=True)
     made = made_pixels(sides, timing)
     footage = Footage(
         recipe.video or "",
-        "tail",
+        "head" if before else "tail",
         fps,
         sides.width,
         sides.height,
@@ -132,11 +133,11 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
         retimed=fps != facts.fps or facts.variable_rate,
         prelude=there - blend,
         blend=blend,
+        skip=windows.total - overlap - added / fps * made_fps if before else Fraction(0),
         facts=facts,
     )
-    windows = Windows(timing.made, count, overlap, hold=True)
     notes = (
-        f"{recipe.video} has {there} frames, {added} are added",
+        f"{recipe.video} has {there} frames, {added} are added{' before them' if before else ''}",
         *fitted_notes(recipe, sources, (sides.width, sides.height)),
     )
     return Route(
@@ -156,6 +157,7 @@ def between_pictures(recipe: Recipe, card: ModelCard, sources: Sources) -> Route
     """A window between every picture and the next, both held."""
     images = recipe.images or ()
     refuse(recipe, "interpolate", "pictures", ("factor", "audio"))
+    check_pictures(card, "filling in between pictures", ends=True)
     if recipe.method not in (None, "model"):
         raise UsageError(f"--method {recipe.method} needs a video; pictures are filled in between by the model")
     gaps = len(images) - 1
@@ -201,14 +203,14 @@ def cascade(recipe: Recipe, card: ModelCard, sides: Sides, timing: Timing) -> li
 
 
 def _in_windows(recipe: Recipe, card: ModelCard, timing: Timing) -> tuple[Windows, Timing]:
-    """A long clip in windows of the model's own length, each holding on to the end of the one before."""
+    """A long clip in windows of the model's own length, each holding on to the end of the one before if it can."""
     own = timing_of(replace(recipe, num_frames=None, duration=None), card)
     if timing.base_frames <= own.base_frames:
         return Windows(timing.made), timing
     overlap = (_overlap(card, own.base_frames) - 1) * timing.factor + 1
     piece = replace(timing, base_frames=own.base_frames)
     count = math.ceil((timing.made - overlap) / (piece.made - overlap))
-    return Windows(piece.made, count, overlap, hold=True), piece
+    return Windows(piece.made, count, overlap, hold=held_anywhere(card)), piece
 
 
 def _overlap(card: ModelCard, base_frames: int) -> int:
