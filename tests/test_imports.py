@@ -34,7 +34,7 @@ FLOORS = (
     (r"models/training/.*", 6),
     (rf"{FAMILY}/(__init__|config|keys|versions|published)\.py", 2),
     (rf"{FAMILY}/(transformer|transformer_blocks|autoencoder|autoencoder_blocks|upsampler|conditions)\.py", 3),
-    (r"models/(text|nano)/.*", 3),
+    (r"models/(text|vision|nano)/.*", 3),
     (r"vgen_cli/(recipe|pins|loras|seeds|options|unfold|explain|help_page|shell)\.py", 3),
     (r"vgen_cli/media/.*", 3),
     (r"vgen_cli/cascade/(__init__|frames|flow|enlarge|landing|memory)\.py", 3),
