@@ -104,62 +104,44 @@ class Conv3d(nn.Conv3d):
     torch chooses by a rule of thumb that is three to nine times slower for small clips; results agree to rounding.
     """
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if isinstance(self.padding, str) or not _alone(input, weight):
-            return super()._conv_forward(input, weight, bias)
-        return torch.mkldnn_convolution(input, weight, bias, self.padding, self.stride, self.dilation, self.groups)
-
-
-def _alone(x: Tensor, weight: Tensor) -> bool:
-    return ONEDNN and x.shape[0] == 1 and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-
-
-class FrameConv2d(nn.Conv2d):
-    """A 2-D convolution of every frame of a clip, border of zeros all round; weights are those of a picture's."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, border: int = 0) -> None:
-        super().__init__(in_channels, out_channels, kernel, stride, border)
-        self._stride, self._border = (1, stride, stride), (0, border, border)
-
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, T, H, W)` → `(B, C', T, H', W')`."""
-        weight = self.weight[:, :, None]
-        if _alone(x, weight):
-            return torch.mkldnn_convolution(x, weight, self.bias, self._border, self._stride, (1, 1, 1), 1)
-        return F.conv3d(x, weight, self.bias, self._stride, self._border)
+        """`(B, C, T, H, W)` → `(B, C', T', H', W')`."""
+        alone = x.shape[0] == 1 and x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        if not (alone and ONEDNN) or isinstance(self.padding, str):
+            return super().forward(x)
+        return torch.mkldnn_convolution(
+            x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups
+        )
 
 
-class CausalConv3d(Conv3d):
+class CausalConv3d(nn.Conv3d):
     """A 3-D convolution that sees frames up to its own alone, and zeros before the first and around each.
 
     It runs in two steps, so that what goes in can be freed before what comes out is made: `joined`, then a call.
-    Weights lie directly under its own name.
+    Weights lie directly under its own name. The kernel is the one that torch chooses, and so the last bit of its
+    sums, which nets of few channels magnify, is that of other implementations.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Triple = 3) -> None:
-        kernel = (kernel_size,) * 3 if isinstance(kernel_size, int) else kernel_size
-        super().__init__(in_channels, out_channels, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2))
+        super().__init__(in_channels, out_channels, kernel_size)
 
     def joined(self, x: Tensor, stream: Stream) -> Tensor:
-        """`(B, C, T, H, W)`, one frame or more, behind the frames that the kernel reaches back to.
+        """The next frames as the kernel wants them, behind those it reaches back to and in a border of zeros.
 
-        A clip's first frame, where it comes alone, stays so: a call takes what is missing for zeros, at no cost.
+        `(B, C, T, H, W)` → `(B, C, T + p - 1, H + q - 1, W + r - 1)` for a kernel of p, q, r.
         """
-        before = self.kernel_size[0] - 1
-        if not before:
-            return x
+        before, above, left = self.kernel_size[0] - 1, self.kernel_size[1] // 2, self.kernel_size[2] // 2
+        padded = F.pad(x, (left, left, above, above, before, 0))
+        inner = padded[..., above : above + x.shape[3], left : left + x.shape[4]]
         earlier = stream.recall(self)
-        lone = earlier is None and x.shape[2] == 1
-        if earlier is None:
-            earlier = x.new_zeros(x.shape[0], x.shape[1], before, *x.shape[3:])
-        behind = torch.cat((earlier, x), dim=2)
-        stream.keep(self, behind[:, :, -before:])
-        return x if lone else behind
+        if earlier is not None:
+            inner[:, :, :before] = earlier
+        stream.keep(self, inner[:, :, -before:])
+        return padded
 
     def forward(self, x: Tensor) -> Tensor:
-        """What `joined` made, `(B, C, T + k - 1, H, W)` → `(B, C', T, H, W)`; a lone frame → one frame."""
-        missing = self.kernel_size[0] - x.shape[2]
-        return self._conv_forward(x, self.weight[:, :, missing:] if missing > 0 else self.weight, self.bias)
+        """What `joined` made → `(B, C', T, H, W)`."""
+        return super().forward(x)
 
 
 class TemporalConv3d(nn.Module):
@@ -214,6 +196,16 @@ class TemporalConv3d(nn.Module):
             height, width = (-(-x.shape[axis] // self.conv.stride[axis - 2]) for axis in (3, 4))
             return x.new_empty(x.shape[0], self.conv.out_channels, 0, height, width)
         return self.conv(x[:, :, : (ready - 1) * step + kernel])
+
+
+def frames_as_batch(x: Tensor) -> Tensor:
+    """`(B, C, T, H, W)` → `(B T, C, H, W)`."""
+    return rearrange(x, "B C T H W -> (B T) C H W")
+
+
+def batch_as_frames(x: Tensor, frames: int) -> Tensor:
+    """`(B T, C, H, W)` → `(B, C, T, H, W)`, T `frames`: undoes `frames_as_batch`."""
+    return rearrange(x, "(B T) C H W -> B C T H W", T=frames)
 
 
 def space_to_depth(x: Tensor, stride: Triple) -> Tensor:

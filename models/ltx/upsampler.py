@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers.convolution import Conv3d
+from ..layers.convolution import Conv3d, batch_as_frames, frames_as_batch
 from .config import UpsamplerConfig
 
 GROUPS = 32
@@ -60,7 +60,7 @@ class Upsampler(nn.Module):
         frames = latents.shape[2]
         flat = self.config.dims == 2
         x = latents.to(self.final_conv.weight.dtype)
-        x = _frames_as_batch(x) if flat else x
+        x = frames_as_batch(x) if flat else x
         x = F.silu(self.initial_norm(self.initial_conv(x)))
         for block in self.res_blocks:
             x = block(x)
@@ -68,7 +68,7 @@ class Upsampler(nn.Module):
         for block in self.post_upsample_res_blocks:
             x = block(x)
         x = self.final_conv(x)
-        x = (_batch_as_frames(x, frames) if flat else x).to(latents.dtype)
+        x = (batch_as_frames(x, frames) if flat else x).to(latents.dtype)
         return x + enlarge(latents, self.time, self.space) if self.config.residual else x
 
     def _unfold(self, x: Tensor) -> Tensor:
@@ -80,16 +80,8 @@ class Upsampler(nn.Module):
             return x[:, :, 1:]
         if x.ndim == 4:
             return rearrange(convolution(x), "B (C p q) H W -> B C (H p) (W q)", **size)
-        made = convolution(_frames_as_batch(x))
+        made = convolution(frames_as_batch(x))
         return rearrange(made, "(B T) (C p q) H W -> B C T (H p) (W q)", T=x.shape[2], **size)
-
-
-def _frames_as_batch(x: Tensor) -> Tensor:
-    return rearrange(x, "B C T H W -> (B T) C H W")
-
-
-def _batch_as_frames(x: Tensor, frames: int) -> Tensor:
-    return rearrange(x, "(B T) C H W -> B C T H W", T=frames)
 
 
 def enlarge(x: Tensor, time: int, space: int) -> Tensor:

@@ -23,6 +23,7 @@ from .autoencoder_blocks import (
     ResidualDownBlock,
     ResidualUpBlock,
     UpBlock,
+    activated,
 )
 from .config import AutoencoderConfig
 
@@ -47,8 +48,8 @@ class Encoder(nn.Module):
         x = self.conv_in(self.conv_in.joined(x, stream))
         for block in self.down_blocks:
             x = block(x, stream)
-        x = self.norm_out(self.mid_block(x, stream))
-        return self.conv_out(self.conv_out.joined(x, stream))
+        x = self.conv_out.joined(activated(self.norm_out(self.mid_block(x, stream))), stream)
+        return self.conv_out(x)
 
 
 def _down(config: AutoencoderConfig, inputs: int, outputs: int, temporal: bool | None) -> Iterator[nn.Module]:
@@ -95,7 +96,7 @@ class Decoder(nn.Module):
         x = self.mid_block(self.conv_in(self.conv_in.joined(z, stream)), stream)
         for block in self.up_blocks:
             x = block(x, stream)
-        x = self.conv_out.joined(self.norm_out(x), stream)
+        x = self.conv_out.joined(activated(self.norm_out(x)), stream)
         return self.conv_out(x)
 
 

@@ -11,28 +11,32 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers.convolution import CausalConv3d, Conv3d, FrameConv2d, Stream, Triple, depth_to_space, space_to_depth
+from ..layers.convolution import (
+    CausalConv3d,
+    Stream,
+    Triple,
+    batch_as_frames,
+    depth_to_space,
+    frames_as_batch,
+    space_to_depth,
+)
 
 
 class ChannelNorm(nn.Module):
     """Vectors of channels brought to length √C, times a weight; in float32 where the input is narrower.
 
     Args:
-        axes: how many axes follow the channels in the weight's shape, as it is stored.
-        activated: whether SiLU follows.
+        axes: how many follow the channels: 3 in a clip, 2 in a picture.
     """
 
-    def __init__(self, channels: int, *, axes: int = 3, activated: bool = True) -> None:
+    def __init__(self, channels: int, *, axes: int = 3) -> None:
         super().__init__()
-        self.activated = activated
         self.gamma = nn.Parameter(torch.ones(channels, *(1,) * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, T, H, W)` → the same shape and dtype."""
+        """`(B, C, …)` → the same shape and dtype."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        length = wide.square().sum(dim=1, keepdim=True).sqrt_().clamp_min_(1e-12)
-        x = (wide / length).to(x.dtype).mul_(self.gamma.view(-1, 1, 1, 1) * len(self.gamma) ** 0.5)
-        return F.silu(x, inplace=True) if self.activated else x
+        return F.normalize(wide, dim=1).to(x.dtype).mul_(len(self.gamma) ** 0.5).mul_(self.gamma)
 
 
 class ResidualBlock(nn.Module):
@@ -48,8 +52,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         """`(B, C, T, H, W)` → `(B, C', T, H, W)`."""
-        h = self.conv1(self.conv1.joined(self.norm1(x), stream))
-        h = self.conv2.joined(self.norm2(h), stream)
+        h = self.conv1(self.conv1.joined(activated(self.norm1(x)), stream))
+        h = self.conv2.joined(activated(self.norm2(h)), stream)
         h = self.conv2(h)
         h += x if self.conv_shortcut is None else self.conv_shortcut(x)
         return h
@@ -60,16 +64,17 @@ class FrameAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = ChannelNorm(channels, axes=2, activated=False)
-        self.to_qkv = FrameConv2d(channels, 3 * channels, 1)
-        self.proj = FrameConv2d(channels, channels, 1)
+        self.norm = ChannelNorm(channels, axes=2)
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, T, H, W)` → the same shape."""
-        parts = rearrange(self.to_qkv(self.norm(x)), "B (part C) T H W -> part (B T) 1 (H W) C", part=3)
-        y = F.scaled_dot_product_attention(*parts.contiguous())
-        size = {"T": x.shape[2], "H": x.shape[3]}
-        return self.proj(rearrange(y, "(B T) 1 (H W) C -> B C T H W", **size)) + x
+        frames = frames_as_batch(x)
+        parts = rearrange(self.to_qkv(self.norm(frames)), "B C H W -> B 1 (H W) C").contiguous()
+        y = F.scaled_dot_product_attention(*parts.chunk(3, dim=-1))
+        made = self.proj(y.squeeze(1).transpose(1, 2).reshape(frames.shape))
+        return batch_as_frames(made, x.shape[2]) + x
 
 
 class MidBlock(nn.Module):
@@ -94,12 +99,12 @@ class Downsampler(nn.Module):
 
     def __init__(self, channels: int, *, temporal: bool) -> None:
         super().__init__()
-        self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), FrameConv2d(channels, channels, 3, stride=2))
-        self.time_conv = Conv3d(channels, channels, (3, 1, 1), stride=(2, 1, 1)) if temporal else None
+        self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2))
+        self.time_conv = nn.Conv3d(channels, channels, (3, 1, 1), stride=(2, 1, 1)) if temporal else None
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         """`(B, C, T, H, W)` → `(B, C, T', H / 2, W / 2)`; frames past the clip's first come in pairs."""
-        x = self.resample(x)
+        x = _by_frame(self.resample, x)
         if self.time_conv is None:
             return x
         earlier = stream.recall(self)
@@ -119,8 +124,8 @@ class Upsampler(nn.Module):
 
     def __init__(self, channels: int, outputs: int, *, temporal: bool) -> None:
         super().__init__()
-        enlarging = nn.Upsample(scale_factor=(1.0, 2.0, 2.0), mode="nearest-exact")
-        self.resample = nn.Sequential(enlarging, FrameConv2d(channels, outputs, 3, border=1))
+        enlarging = nn.Upsample(scale_factor=(2.0, 2.0), mode="nearest-exact")
+        self.resample = nn.Sequential(enlarging, nn.Conv2d(channels, outputs, 3, padding=1))
         self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if temporal else None
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
@@ -130,7 +135,7 @@ class Upsampler(nn.Module):
                 x = self._doubled(self.time_conv, x, stream)
             elif x.shape[2] > 1:
                 x = torch.cat((x[:, :, :1], self._doubled(self.time_conv, x[:, :, 1:], stream)), dim=2)
-        return self.resample(x)
+        return _by_frame(self.resample, x)
 
     @staticmethod
     def _doubled(conv: CausalConv3d, x: Tensor, stream: Stream) -> Tensor:
@@ -200,6 +205,15 @@ class ResidualUpBlock(nn.Module):
         repeated = depth_to_space(x.repeat_interleave(self.repeats, dim=1), self.stride)
         h += repeated[:, :, -h.shape[2] :]  # less the first frames made of the clip's first one
         return h
+
+
+def activated(x: Tensor) -> Tensor:
+    """SiLU, in the place of its input."""
+    return F.silu(x, inplace=True)
+
+
+def _by_frame(layer: nn.Module, x: Tensor) -> Tensor:
+    return batch_as_frames(layer(frames_as_batch(x)), x.shape[2])
 
 
 def _residual_blocks(inputs: int, outputs: int, layers: int) -> nn.ModuleList:
