@@ -65,6 +65,8 @@ class Transformer(nn.Module):
 
     LAYERS: ClassVar[tuple[str, ...]] = ("blocks", "vace_blocks")
     """Where nearly all of its weights are."""
+    PRECISE: ClassVar[tuple[str, ...]] = (".time_embedder.", ".scale_shift_table", ".norm1.", ".norm2.")
+    """Parts of the names of weights that are used in float32 at least, whatever the type of the rest."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()

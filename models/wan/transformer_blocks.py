@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers.attention import Attention, FeedForward, KeysValues
-from ..layers.modulation import FeedForwardEmbedding, modulate, sinusoid
+from ..layers.modulation import FeedForwardEmbedding, sinusoid
 from .config import TransformerConfig
 
 PATCH = 2
@@ -60,7 +60,7 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, rows: Tensor | None,
     if rows is None:
         return F.layer_norm(_wide(x), x.shape[-1:], 1 + scale[0], shift[0], eps).to(x.dtype)
     y = F.layer_norm(_wide(x), x.shape[-1:], eps=eps)
-    return modulate(y, _taken(shift, rows), _taken(scale, rows)).to(x.dtype)
+    return torch.addcmul(_taken(shift, rows), y, _taken(1 + scale, rows)).to(x.dtype)
 
 
 def gated(x: Tensor, gate: Tensor, y: Tensor, rows: Tensor | None) -> Tensor:

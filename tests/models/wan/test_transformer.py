@@ -383,17 +383,73 @@ def test_gradients_reach_the_text_and_every_weight(pair, name):
     assert all(value.grad is not None for value in (given["context"], *ours.parameters()))
 
 
+def inside(network: Transformer) -> list[tuple[str, torch.nn.Module]]:
+    """The modules in the layers that hold weights of their own and no other module."""
+    places = tuple(f"{layers}." for layers in network.LAYERS)
+    found = [(name, each) for name, each in network.named_modules() if name.startswith(places)]
+    return [(name, each) for name, each in found if not list(each.children()) and list(each.parameters())]
+
+
+@pytest.mark.parametrize("name", ["i2v", "vace"])
 @torch.no_grad()
-def test_layers_can_be_widened_as_they_run(pair):
+def test_weights_of_the_layers_may_come_as_they_run_and_leave_after(pair, name):
+    ours, _, clips, given = pair(name)
+    expected = ours(clips, 0.5, **given)
+    for _, leaf in inside(ours):
+        weights = [(value, value.data) for value in leaf.parameters(recurse=False)]
+
+        def arrive(*_: object, weights=weights) -> None:
+            for value, data in weights:
+                value.data = data
+
+        def leave(*_: object, weights=weights) -> None:
+            for value, data in weights:
+                value.data = torch.full_like(data, torch.nan)
+
+        leave()
+        leaf.register_forward_pre_hook(arrive)
+        leaf.register_forward_hook(leave)
+    assert torch.equal(ours(clips, 0.5, **given), expected)
+
+
+@pytest.mark.parametrize("name", ["i2v", "vace"])
+@torch.no_grad()
+def test_linear_layers_can_be_widened_as_they_run(pair, name):
     from models.layers.linear import WideningLinear
 
-    ours, _, clips, given = pair("vace")
+    ours, _, clips, given = pair(name)
     expected = ours(clips, 0.5, **given)
-    inside = [(name, each) for name, each in ours.named_modules() if type(each) is torch.nn.Linear]
-    for name, layer in inside:
-        if name.startswith(tuple(f"{layers}." for layers in ours.LAYERS)):
+    for name, layer in inside(ours):
+        if type(layer) is torch.nn.Linear:
             ours.set_submodule(name, WideningLinear(layer))
     assert torch.equal(ours(clips, 0.5, **given), expected)
+
+
+@pytest.mark.parametrize("name", ["flf2v", "vace"])
+def test_what_stays_in_float32_is_what_diffusers_keeps_so(pair, name):
+    ours, theirs, *_ = pair(name)
+    names = list(ours.state_dict())
+    kept = [key for key in names if set(key.split(".")) & set(theirs._keep_in_fp32_modules)]
+    assert [key for key in names if any(part in f".{key}" for part in ours.PRECISE)] == kept
+
+
+@pytest.mark.parametrize("name", ["i2v", "vace"])
+@torch.no_grad()
+def test_in_half_precision_it_stays_as_near_as_diffusers_does(pair, name):
+    ours, theirs, clips, given = pair(name)
+    scale = {} if name == "i2v" else {"scale": (1.0, 1.0)}
+    expected = ours(clips, 0.537, **given)
+    for network in (ours, theirs):
+        for key, value in network.named_parameters():
+            precise = any(part in f".{key}" for part in ours.PRECISE)
+            value.data = value.data.to(torch.float32 if precise else torch.float16)
+    half = {key: value.half() for key, value in given.items()}
+    told = theirs_says(theirs, clips.half(), torch.tensor([537, 537]), **half, **scale)
+    made = ours(clips, 0.537, **half)
+    assert made.dtype == torch.float16
+    error, usual = (made - expected).square().mean(), (told - expected).square().mean()
+    assert error < 1.5 * usual < 1e-4 * expected.square().mean()
+    assert torch.isfinite(ours.half()(clips, 0.537, **half)).all()
 
 
 @torch.no_grad()
