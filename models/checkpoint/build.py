@@ -8,18 +8,24 @@ The 8-bit weights of the layers stay 8-bit and are widened when they run.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, KeyMismatchError
 from ..layers.linear import WideningLinear
-from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer, network
+from ..text.config import SPIECE
+from ..text.t5 import KEPT_FLOAT32, TextEncoder, load_tokenizer
+from ..text.t5 import network as text_network
+from ..vision.clip import ImageEncoder, drop_unread
+from ..vision.clip import network as image_network
+from .header import read_header
 from .mapping import kept
 from .merge import Merger
 from .parts import Part
+from .shards import table
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,11 +48,12 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
     """The network of a part with its weights, in evaluation mode and without gradients.
 
     Args:
-        part: from `locate` or `inspect`; not a tokenizer.
+        part: from `locate` or `inspect`; not a tokenizer. Of an image encoder all is checked, and what is never read
+            left out.
         device: where it will run; on `meta` everything is checked and nothing is read.
-        dtype: of all its floating weights; None keeps the stored types (8-bit floats become bfloat16). Only linear
-            weights of the layers stay 8-bit floats where they are stored so; they are widened when they run, or
-            when something is added to them.
+        dtype: of all its floating weights, but for those that a network asks for in float32 at least; None keeps
+            the stored types (8-bit floats become bfloat16). Only linear weights of the layers stay 8-bit floats where
+            they are stored so; they are widened when they run, or when something is added to them.
 
     Raises:
         KeyMismatchError: missing, unexpected or misshapen tensors, or tensors of a type that holds no weights.
@@ -63,13 +70,14 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
         module.set_submodule(owner, WideningLinear(plain, scale if scale is None else scale.to(device), product))
 
     def keep(name: str, stored: Tensor) -> Tensor:
-        target = stored.dtype if name in narrow else _target(part, name, stored, dtype)
+        target = stored.dtype if name in narrow else _target(part, module, name, stored, dtype)
         merged = merge.concerns(name) and name not in narrow
         value = merge.merged(name, stored.to(device)).to(target) if merged else stored.to(device, target)
         return nn.Parameter(value, False) if isinstance(slots[name], nn.Parameter) else value
 
-    loaded = kept(part.tensors, keep)
+    loaded = kept({name: part.tensors[name] for name in dict.fromkeys(names.values())}, keep)
     module.load_state_dict({name: loaded[first] for name, first in names.items()}, strict=True, assign=True)
+    module.to(device)  # what is computed and not stored
     if torch.device(device).type != "meta":
         _check_none_left(part, module)
     return module.requires_grad_(False).eval()
@@ -81,8 +89,11 @@ def build(part: Part) -> nn.Module:
     Raises:
         CheckpointError: the part is no network, or one with sides beyond what a tensor can have.
     """
+    make: Callable[[Any], nn.Module]
     if part.network == "text_encoder":
-        make = network
+        make = text_network
+    elif part.network == "image_encoder":
+        make = image_network
     elif part.network in NETWORKS:
         module, name = NETWORKS[part.network]
         make = getattr(importlib.import_module(f"..{part.family}.{module}", __package__), name)
@@ -125,8 +136,38 @@ def load_text_encoder(
     return TextEncoder(load(parts["text_encoder"], device=device, dtype=dtype), tokenizer)
 
 
+def load_image_encoder(
+    part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> ImageEncoder:
+    """The image encoder of a model.
+
+    Args:
+        device, dtype: as in `load`. Its last layer is checked like all others, and not loaded.
+
+    Raises:
+        KeyMismatchError, CheckpointError: as `load`.
+    """
+    return ImageEncoder(load(part, device=device, dtype=dtype))
+
+
+def tokenizer_of(part: Part) -> Tokenizer:
+    """The tokenizer of a part: of a folder or a file of its own, or out of a weight file that carries it.
+
+    Raises:
+        CheckpointError: it is not there, or cannot be read, or is not T5's.
+    """
+    if part.path.suffix != ".safetensors":
+        return load_tokenizer(part.path)
+    stored = table(read_header(part.path))
+    inside = [tensor for name, tensor in stored.items() if name.rpartition(".")[2] == SPIECE and tensor.dtype == "U8"]
+    if len(inside) != 1:
+        raise CheckpointError(f"{part.path} holds no tokenizer: no tensor {SPIECE} of bytes is in it")
+    content = kept({SPIECE: inside[0]}, lambda _, view: view)[SPIECE]
+    return load_tokenizer(part.path, content.numpy().tobytes())
+
+
 def _tokenizer(parts: Mapping[str, Part]) -> Tokenizer:
-    tokenizer = load_tokenizer(parts["tokenizer"].path)
+    tokenizer = tokenizer_of(parts["tokenizer"])
     words, rows = tokenizer.get_vocab_size(), parts["text_encoder"].config.vocab_size
     if words > rows:
         raise CheckpointError(
@@ -146,6 +187,10 @@ def _slots(part: Part, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, 
     slots = module.state_dict(keep_vars=True)
     names = _first_names(slots)
     _check_names(part, slots, set(names.values()))
+    if part.network == "image_encoder":
+        drop_unread(module)
+        slots = module.state_dict(keep_vars=True)
+        names = _first_names(slots)
     return slots, names
 
 
@@ -184,13 +229,15 @@ def _narrow(part: Part, module: nn.Module) -> set[str]:
     }
 
 
-def _target(part: Part, name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+def _target(part: Part, module: nn.Module, name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
     if not tensor.is_floating_point():
         return tensor.dtype
     if part.network == "text_encoder" and dtype == torch.float16 and KEPT_FLOAT32 in name:
         return torch.float32
     if dtype is None:
         return torch.bfloat16 if tensor.dtype.itemsize == 1 else tensor.dtype
+    if any(each in f".{name}" for each in getattr(module, "PRECISE", ())):
+        return torch.promote_types(dtype, torch.float32)
     return dtype
 
 

@@ -1,13 +1,14 @@
 """The way back to disk: a network as the folder of one part, and the index that makes folders a model.
 
-The layout is diffusers' (transformers' for text), so `inspect` and `locate` read it back. A file appears whole or not
-at all. Knows no training and no catalogue.
+The layout is diffusers' (transformers' for encoders), so `inspect` and `locate` read it back. A file appears whole or
+not at all. Knows no training and no catalogue.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,22 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..text.config import TextEncoderConfig
+from ..vision.config import ImageEncoderConfig
 from .inspect import INDEX_CARD
+
+ENCODERS: Mapping[str, type[TextEncoderConfig | ImageEncoderConfig]] = {
+    "t5": TextEncoderConfig,
+    "umt5": TextEncoderConfig,
+    "clip_vision_model": ImageEncoderConfig,
+}
+"""Kind of an encoder of transformers' → its record."""
 
 
 def save(module: nn.Module, folder: Path | str, *, dtype: torch.dtype | None = None) -> Path:
     """Write `config.json` and the weights of a network.
 
     Args:
-        module: one of ours (with a `config` that has `to_dict`), or a T5 encoder.
+        module: one of ours (with a `config` that has `to_dict`), or an encoder of text or of pictures.
         folder: made where it is missing.
         dtype: of all floating weights in the file; None keeps theirs.
 
@@ -58,10 +67,9 @@ def save_index(folder: Path | str, *, card: str) -> None:
 
 def _config(module: nn.Module) -> tuple[dict[str, Any], str]:
     config: Any = module.config
-    if getattr(config, "model_type", "") == "t5":
-        names = (field.name for field in fields(TextEncoderConfig))
-        record = TextEncoderConfig(**{name: getattr(config, name) for name in names})
-        return record.to_dict(), "model"
+    record = ENCODERS.get(getattr(config, "model_type", ""))
+    if record is not None:
+        return record(**{each.name: getattr(config, each.name) for each in fields(record)}).to_dict(), "model"
     return config.to_dict(), "diffusion_pytorch_model"
 
 

@@ -1,4 +1,4 @@
-"""T5's `spiece.model` read without the sentencepiece library: a protocol buffer → a `tokenizers` tokenizer.
+"""T5's and umT5's `spiece.model` read without the sentencepiece library: a protocol buffer → a `tokenizers` tokenizer.
 
 Knows the few fields of the format that a unigram model needs. Knows no network.
 Format: https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import CheckpointError
 
@@ -20,56 +20,73 @@ PIECES, TRAINER, NORMALIZER = 1, 2, 3
 """Fields of the model."""
 TEXT, SCORE, KIND = 1, 2, 3
 """Fields of a piece."""
-MODEL_TYPE = 3
-"""Field of the trainer: 1 unigram, 2 byte pairs."""
+MODEL_TYPE, BYTE_FALLBACK = 3, 35
+"""Fields of the trainer: 1 unigram or 2 byte pairs; whether unknown letters become their bytes."""
 CHARSMAP = 2
 """Field of the normalizer."""
-UNKNOWN, CONTROL = 2, 3
-"""Kinds of pieces that text never becomes by itself."""
+UNKNOWN, CONTROL, DEFINED = 2, 3, 4
+"""Kinds of pieces that text never becomes by itself, and of those that are one piece wherever they stand."""
 
 SPACE = "\u2581"
 
 
-def read_unigram(path: Path) -> Tokenizer:
+class Unigram(NamedTuple):
+    """A model as its file has it: its pieces (text, score, kind), its table of letters, and whether unknown
+    letters become their bytes.
+    """
+
+    pieces: list[tuple[str, float, int]]
+    charsmap: bytes = b""
+    as_bytes: bool = False
+
+
+def read_unigram(data: bytes, where: Path) -> Tokenizer:
     """The tokenizer of a unigram sentencepiece model, as T5 uses it: blanks joined, a blank put in front.
 
+    Args:
+        data: the content of a `spiece.model`.
+        where: it was found, for the message.
+
     Raises:
-        CheckpointError: not such a file.
+        CheckpointError: not such a model.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     try:
-        pieces, charsmap = _parse(path.read_bytes())
+        pieces, charsmap, as_bytes = _parse(data)
         unknown = next((index for index, (_, _, kind) in enumerate(pieces) if kind == UNKNOWN), None)
-        model = models.Unigram([(text, score) for text, score, _ in pieces], unknown, False)
+        model = models.Unigram([(text, score) for text, score, _ in pieces], unknown, as_bytes)
         steps: list[Any] = [normalizers.Precompiled(charsmap)] if charsmap else []
     except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(f"{path} is not a sentencepiece unigram model ({error})") from error
+        raise CheckpointError(f"{where} is not a sentencepiece unigram model ({error})") from error
     tokenizer = Tokenizer(model)
     steps += [normalizers.Strip(left=True, right=True), normalizers.Replace(Regex(" {2,}"), " ")]
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
     tokenizer.add_special_tokens([text for text, _, kind in pieces if kind in (UNKNOWN, CONTROL)])
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text, _, kind in pieces if kind == DEFINED])
     return tokenizer
 
 
-def _parse(data: bytes) -> tuple[list[tuple[str, float, int]], bytes]:
-    """(text, score, kind) of every piece, and the normalizer's table."""
+def _parse(data: bytes) -> Unigram:
     pieces: list[tuple[str, float, int]] = []
-    charsmap = b""
+    charsmap, as_bytes = b"", False
     for number, value in _fields(data):
         if number == PIECES:
             entry = dict(_fields(_bytes(value)))
             score = struct.unpack("<f", _bytes(entry.get(SCORE, b"\0\0\0\0")))[0]
             pieces.append((_bytes(entry[TEXT]).decode("utf-8"), score, int(entry.get(KIND, 1))))
-        elif number == TRAINER and dict(_fields(_bytes(value))).get(MODEL_TYPE, 1) != 1:
-            raise ValueError("it is of another kind than unigram")
+        elif number == TRAINER:
+            trainer = dict(_fields(_bytes(value)))
+            as_bytes = trainer.get(BYTE_FALLBACK, 0) == 1
+            if trainer.get(MODEL_TYPE, 1) != 1:
+                raise ValueError("it is of another kind than unigram")
         elif number == NORMALIZER:
             charsmap = _bytes(dict(_fields(_bytes(value))).get(CHARSMAP, b""))
     if not pieces:
         raise ValueError("it has no pieces")
-    return pieces, charsmap
+    return Unigram(pieces, charsmap, as_bytes)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -60,21 +60,28 @@ def _made(kind: str, values: dict[str, Any]) -> Any:
     return T5EncoderModel(T5Config(**values))
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a folder, from `tokenizer.json` or from T5's `spiece.model`.
+def load_tokenizer(place: Path, spiece: bytes | None = None) -> Tokenizer:
+    """A tokenizer, from a `tokenizer.json` or from T5's `spiece.model`.
+
+    Args:
+        place: one of these files, or a folder that holds one.
+        spiece: the content of a `spiece.model` that was found at `place`, in place of reading it from there.
 
     Raises:
         CheckpointError: neither is there, or it cannot be read, or its special tokens are not T5's.
     """
     from tokenizers import Tokenizer
 
-    path = next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
-    if path is None:
-        raise CheckpointError(f"{folder} holds no tokenizer: neither {' nor '.join(TOKENIZER_FILES)} is in it")
-    if path.name == "spiece.model":
-        from .sentencepiece import read_unigram
+    from .sentencepiece import read_unigram
 
-        tokenizer = read_unigram(path)
+    path = place
+    if place.is_dir():
+        found = next((place / name for name in TOKENIZER_FILES if (place / name).is_file()), None)
+        if found is None:
+            raise CheckpointError(f"{place} holds no tokenizer: neither {' nor '.join(TOKENIZER_FILES)} is in it")
+        path = found
+    if spiece is not None or path.suffix == ".model":
+        tokenizer = read_unigram(path.read_bytes() if spiece is None else spiece, path)
     else:
         try:
             tokenizer = Tokenizer.from_file(str(path))
