@@ -48,6 +48,7 @@ __all__ = [
     "names",
     "published_as",
     "template",
+    "unknown",
 ]
 
 
@@ -66,9 +67,7 @@ def find(name: str, *, whole: bool = False) -> ModelCard:
         UnknownNameError: no such name; near ones are listed.
     """
     if name not in names():
-        close = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}? Else" if close else f"known models: {', '.join(names())}; else"
-        raise UnknownNameError(f"there is no model {name!r}; {hint} give the path of a model's folder or file")
+        raise unknown(name)
     table = dict(_content()["models"][name])
     under = _extended(_content()["templates"], table.pop("template")) if "template" in table else {}
     card = _card(name, _over(under, table))
@@ -76,6 +75,13 @@ def find(name: str, *, whole: bool = False) -> ModelCard:
         return card
     published = {file.part for file in card.files}
     return card.without(kind for kind, part in UPSAMPLERS.items() if part not in published)
+
+
+def unknown(name: str) -> UnknownNameError:
+    """The fault of a name that is none, with near ones."""
+    close = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}? Else" if close else f"known models: {', '.join(names())}; else"
+    return UnknownNameError(f"there is no model {name!r}; {hint} give the path of a model's folder or file")
 
 
 def families() -> tuple[str, ...]:
@@ -87,13 +93,13 @@ def template(family: str, version: str = "") -> ModelCard:
     """The card for weights of a family that are given by their path.
 
     Args:
-        version: a generation such as `0.9.1`, or a release such as `13b-0.9.8-distilled`; another one, or none, is
-            read as the family's newest generation.
+        version: a kind such as `0.9.1` or `2.1-i2v`, or a release such as `13b-0.9.8-distilled`; another one, or
+            none, is read as the family's default.
     """
     content = _content()
     facts = content["families"][family]
-    if version and f"{facts['models']}-{version}" in content["models"]:
-        return find(f"{facts['models']}-{version}", whole=True)
+    if version and f"{facts['models']}{version}" in content["models"]:
+        return find(f"{facts['models']}{version}", whole=True)
     name = f"{family}-{version}"
     if name not in content["templates"]:
         name = facts["default_template"]

@@ -37,6 +37,15 @@ def snapshots(repo: str) -> list[Path]:
     return []
 
 
+def place(name: str) -> Path | None:
+    """Where a repository `ORG/NAME` lies, or one file `ORG/NAME/PATH` of it; None where nothing of it is here."""
+    org, repo, *path = name.split("/", 2)
+    found = snapshots(f"{org}/{repo}")
+    if not path:
+        return found[0] if found else None
+    return find(ModelFile(f"{org}/{repo}", path[0]))
+
+
 def find(file: ModelFile) -> Path | None:
     """Where a file is, or None."""
     return next((each / file.path for each in snapshots(file.repo) if (each / file.path).is_file()), None)

@@ -23,7 +23,7 @@ FAMILY = r"models/[a-z0-9]+"
 FLOORS = (
     (r"models/__init__\.py", 0),
     (r"vgen_cli/version\.py", 0),
-    (r"models/(errors|shapes|keymap|network_config)\.py", 1),
+    (r"models/(errors|shapes|keymap|network_config|releases)\.py", 1),
     (r"vgen_cli/events\.py", 1),
     (r"vgen_cli/(errors|quantities|interrupt|progress)\.py", 2),
     (r"models/layers/.*", 2),

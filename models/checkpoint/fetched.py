@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import hub_cache
 from ..catalog import ModelFile
-from .parts import Part, file_contents, folder_part
+from ..text.config import TOKENIZER_FILES
+from .contents import file_contents, folder_part
+from .parts import Part
 
-TOKENIZERS = tuple(
-    ModelFile(repo, path, "tokenizer")
-    for repo, folder in (
-        ("Lightricks/LTX-Video", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.5", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.7-dev", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.7-distilled", "tokenizer/"),
-        ("Lightricks/LTX-Video-0.9.8-13B-distilled", "tokenizer/"),
-        ("PixArt-alpha/PixArt-XL-2-1024-MS", "tokenizer/"),
-        ("google/t5-v1_1-xxl", ""),
-    )
-    for path in (f"{folder}tokenizer.json", f"{folder}spiece.model")
+_T5 = (
+    ("Lightricks/LTX-Video", "tokenizer/"),
+    ("Lightricks/LTX-Video-0.9.5", "tokenizer/"),
+    ("Lightricks/LTX-Video-0.9.7-dev", "tokenizer/"),
+    ("Lightricks/LTX-Video-0.9.7-distilled", "tokenizer/"),
+    ("Lightricks/LTX-Video-0.9.8-13B-distilled", "tokenizer/"),
+    ("PixArt-alpha/PixArt-XL-2-1024-MS", "tokenizer/"),
+    ("google/t5-v1_1-xxl", ""),
 )
-"""Where the one tokenizer of every T5 v1.1 was published; any of them will do."""
+_UMT5 = (
+    *((f"Wan-AI/Wan2.1-{name}", folder)
+      for name in ("T2V-1.3B", "T2V-14B", "I2V-14B-480P", "I2V-14B-720P")
+      for name, folder in ((f"{name}-Diffusers", "tokenizer/"), (name, "google/umt5-xxl/"))),
+    *((f"Wan-AI/Wan2.2-{name}", folder)
+      for name in ("TI2V-5B", "T2V-A14B", "I2V-A14B")
+      for name, folder in ((f"{name}-Diffusers", "tokenizer/"), (name, "google/umt5-xxl/"))),
+    ("google/umt5-xxl", ""),
+)  # fmt: skip
+TOKENIZERS = {
+    family: tuple(
+        ModelFile(repo, f"{folder}{name}", "tokenizer") for repo, folder in places for name in TOKENIZER_FILES
+    )
+    for family, places in (("t5", _T5), ("umt5", _UMT5))
+}
+"""Family of a text encoder → where its one tokenizer was published; any of them will do."""
 
 
-def cached_tokenizer() -> Path | None:
-    """The folder of a T5 tokenizer in the cache."""
-    return next((place.parent for place in map(hub_cache.find, TOKENIZERS) if place is not None), None)
+def cached_tokenizer(family: str) -> Path | None:
+    """The folder of the tokenizer of a family of text encoders in the cache."""
+    return next((place.parent for place in map(hub_cache.find, TOKENIZERS[family]) if place is not None), None)
 
 
 def cached_parts(files: Iterable[ModelFile]) -> tuple[dict[str, Part], Mapping[str, Any]]:
@@ -39,13 +53,16 @@ def cached_parts(files: Iterable[ModelFile]) -> tuple[dict[str, Part], Mapping[s
         place = hub_cache.find(file)
         if place is None or file.part in parts:
             continue
-        folder = place.parent
+        folder = place if place.is_dir() else place.parent
         if file.part == "tokenizer":
             parts["tokenizer"] = folder_part("tokenizer", folder)
         elif place.suffix == ".safetensors" and not (folder / "config.json").is_file():
             contents = file_contents(place)
-            parts.update(contents.parts)
+            found = dict(contents.parts)
+            if file.part == "transformer_2" and "transformer" in found:
+                found = {file.part: replace(found["transformer"], name=file.part)}
+            parts |= {name: part for name, part in found.items() if name not in parts}
             header = header or contents.header
-        elif place.name == "config.json":
+        elif place.is_dir() or place.name == "config.json":
             parts[file.part] = folder_part(file.part, folder)
     return parts, header

@@ -6,28 +6,30 @@ Reads configurations and headers only. Knows neither torch nor the inside of a n
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .. import catalog
-from ..errors import CheckpointError, ModelError, UnsupportedConfigError
+from ..errors import CheckpointError, UnsupportedConfigError
+from ..releases import Evidence
+from .beside import partner, transformer_files, with_parts_beside
+from .contents import Contents, file_contents, folder_part
 from .header import PICKLE_SUFFIXES, refuse_pickle
-from .parts import FOLDERS, Contents, Part, file_contents, folder_part, has_tokenizer, published_name, room_of
+from .parts import FOLDERS, Part, published_name, room_of
 from .shards import read_json
 
 NEEDED = ("transformer", "autoencoder", "text_encoder", "tokenizer")
-"""Parts without which a model cannot run."""
+"""Parts without which no model can run."""
 
-UPSAMPLERS = ("temporal_upsampler", "spatial_upsampler")
+EXPERTS = {"high": "transformer", "low": "transformer_2"}
+"""Noise levels that an expert is for → the part that it is."""
 
 INDEX_CARD = "_vgen_card"
 """Key of `model_index.json` by which a folder of ours names its card in the catalogue."""
 
-_PART_FILE = re.compile(r"t5|text.?encoder|vae|upscal|upsampl", re.IGNORECASE)
-"""Names of files beside a model that may hold one more part of it."""
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Inspection:
         layout: `diffusers`, `original` or empty.
         family, version: as the catalogue names them; empty where unknown.
         release: the published weights that these are, such as `13b-0.9.8-dev`; empty where nothing tells its size.
+        template: the family's template in the catalogue for weights like these.
         known: what the release was known by: shapes, header, scheduler or only its name.
         others: further releases that nothing excludes.
         generation: of the autoencoder, empty where there is none.
@@ -46,7 +49,7 @@ class Inspection:
         missing: the parts a model needs and this lacks.
         extra: tensor names that belong to no part.
         notes: sentences worth telling.
-        pipeline, scheduler, card: of a model folder's `model_index.json` and scheduler.
+        index, scheduler: a model folder's `model_index.json` and scheduler config.
         header: the original header's `config`.
     """
 
@@ -56,6 +59,7 @@ class Inspection:
     family: str = ""
     version: str = ""
     release: str = ""
+    template: str = ""
     known: str = ""
     others: tuple[str, ...] = ()
     generation: str = ""
@@ -63,10 +67,19 @@ class Inspection:
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pipeline: str = ""
+    index: Mapping[str, Any] = field(default_factory=dict)
     scheduler: Mapping[str, Any] = field(default_factory=dict)
-    card: str = ""
     header: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline class that a folder names; empty where it names none."""
+        return str(self.index.get("_class_name", ""))
+
+    @property
+    def card(self) -> str:
+        """The card in the catalogue that a folder of ours names."""
+        return str(self.index.get(INDEX_CARD, ""))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -103,37 +116,50 @@ def inspect(path: Path | str) -> Inspection:
 
 def recognised(inspection: Inspection, parts: Mapping[str, Part]) -> Inspection:
     """The same, with the release that these parts are and what a model of them lacks."""
-    transformer, autoencoder = parts.get("transformer"), parts.get("autoencoder")
+    transformers = [part for part in parts.values() if part.network == "transformer"]
+    autoencoder = parts.get("autoencoder")
     inspection = replace(inspection, parts=parts, generation=autoencoder.version if autoencoder else "")
-    if transformer is None:
+    if not transformers:
         only = next(iter(parts.values()))
         return replace(inspection, version=only.version)
-    found = room_of(transformer.family, "versions").recognise(
-        width=transformer.config.dim,
+    family, config = transformers[0].family, transformers[0].config
+    versions = room_of(family, "versions")
+    evidence = Evidence(
+        transformer=config,
+        experts=2 if _expert(inspection.path, family) else len(transformers),
         generation=inspection.generation,
         header=inspection.header,
+        index=inspection.index,
         scheduler=inspection.scheduler,
         name=published_name(inspection.path),
     )
+    found = versions.recognise(evidence)
+    needed = (*NEEDED, *versions.needed(evidence, found.release))
     return replace(
         inspection,
         kind="model" if autoencoder else "part",
-        family=transformer.family,
+        family=family,
         version=found.release.number,
         release=found.release.name if found.sized else "",
+        template=found.release.template,
         known=found.known,
         others=tuple(each.name for each in found.others),
-        missing=tuple(name for name in NEEDED if name not in parts),
+        missing=tuple(name for name in needed if name not in parts),
     )
 
 
 def _inspect_folder(folder: Path) -> Inspection:
     if (folder / "model_index.json").is_file() or (folder / "transformer" / "config.json").is_file():
         return _inspect_model(folder)
+    experts = _expert_folders(folder)
+    if experts:
+        return _with_beside(folder, {name: folder_part(name, place) for name, place in experts.items()})
     if (folder / "config.json").is_file():
         part = folder_part("", folder)
-        return recognised(Inspection(folder, "part", "diffusers", part.family), {part.name: part})
-    files = sorted(folder.glob("*.safetensors"))
+        if part.network == "transformer" and part.layout == "original":
+            return _with_beside(folder, _paired(folder, part))
+        return recognised(Inspection(folder, "part", part.layout, part.family), {part.name: part})
+    files = transformer_files(folder) or sorted(folder.glob("*.safetensors"))
     if len(files) > 1:
         files = _whole_or_transformer(folder, files)
     if files:
@@ -148,23 +174,36 @@ def _inspect_folder(folder: Path) -> Inspection:
 
 def _whole_or_transformer(folder: Path, files: list[Path]) -> list[Path]:
     """Of several files the one that holds a transformer; the others are its parts, or nothing of its."""
-    chosen = [file for file in files if "transformer" in file_contents(file).parts]
+    chosen = [(file, part) for file in files if (part := file_contents(file).parts.get("transformer"))]
+    if len(chosen) == 2 and partner(chosen[0][0], chosen[0][1].family) == chosen[1][0]:
+        chosen = chosen[:1]
     if len(chosen) != 1:
+        first = chosen[0][0] if chosen else files[0]
         raise CheckpointError(
             f"{folder} holds {len(files)} weight files and no model_index.json; give the path of one of them, "
-            f"such as {(chosen or files)[0]}"
+            f"such as {first}"
         )
-    return chosen
+    return [chosen[0][0]]
+
+
+def _expert_folders(folder: Path) -> dict[str, Path]:
+    """The folders of two experts, as they were first published, by the part that each is."""
+    for family in catalog.families():
+        names = room_of(family, "versions").EXPERT_FOLDERS
+        places = {part: folder / name for part, name in names.items() if (folder / name / "config.json").is_file()}
+        if places:
+            return places
+    return {}
 
 
 def _inspect_model(folder: Path) -> Inspection:
     index = read_json(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
-    pipeline, card = str(index.get("_class_name", "")), str(index.get(INDEX_CARD, ""))
+    found = Inspection(folder, "model", "diffusers", index=index)
     rooms = {family: room_of(family, "keys") for family in catalog.families()}
     pipelines = {each: family for family, keys in rooms.items() for each in keys.PIPELINES}
-    partial = any(pipeline in keys.UPSAMPLE_PIPELINES for keys in rooms.values())
-    if pipeline and pipeline not in pipelines and not partial and not card:
-        raise UnsupportedConfigError(f"{folder} is a {pipeline}; this version runs {', '.join(pipelines)}")
+    partial = any(found.pipeline in keys.UPSAMPLE_PIPELINES for keys in rooms.values())
+    if found.pipeline and found.pipeline not in pipelines and not partial and not found.card:
+        raise UnsupportedConfigError(f"{folder} is a {found.pipeline}; this version runs {', '.join(pipelines)}")
     parts: dict[str, Part] = {}
     for name, places in FOLDERS.items():
         place = next((folder / each for each in places if (folder / each).is_dir()), None)
@@ -172,21 +211,23 @@ def _inspect_model(folder: Path) -> Inspection:
             part = folder_part(name, place)
             parts[part.name] = part
     scheduler_file = folder / "scheduler" / "scheduler_config.json"
-    scheduler = read_json(scheduler_file) if scheduler_file.is_file() else {}
-    found = Inspection(
-        folder,
-        "part" if partial else "model",
-        "diffusers",
-        pipelines.get(pipeline, ""),
+    found = replace(
+        found,
+        kind="part" if partial else "model",
+        family=pipelines.get(found.pipeline, ""),
         missing=() if partial else tuple(name for name in NEEDED if name not in parts),
-        pipeline=pipeline,
-        scheduler=scheduler,
-        card=card,
+        scheduler=read_json(scheduler_file) if scheduler_file.is_file() else {},
     )
+    if "transformer_2" in parts and index and not index.get("boundary_ratio"):
+        parts.pop("transformer_2")
+        found = replace(found, notes=("transformer_2 is left out: model_index.json has no boundary_ratio for it",))
     return replace(recognised(found, parts), kind=found.kind) if parts else found
 
 
 def _inspect_file(file: Path) -> Inspection:
+    shard = _SHARD.search(file.stem)
+    if shard is not None and int(shard.group(2)) > 1:
+        raise CheckpointError(f"{file} is one of {int(shard.group(2))} shards; give their folder: {file.parent}")
     contents = file_contents(file)
     if not contents.parts:
         if any("lora" in name for name in contents.extra):
@@ -195,53 +236,37 @@ def _inspect_file(file: Path) -> Inspection:
     plain = Inspection(file, "part", contents.layout, contents.family, extra=contents.extra, header=contents.header)
     if "transformer" not in contents.parts:
         return recognised(plain, contents.parts)
-    parts, notes = _with_parts_beside(file, contents.parts)
-    return recognised(replace(plain, notes=notes), parts)
+    parts = {**contents.parts, **_paired(file, contents.parts["transformer"])}
+    return _with_beside(file, parts, plain)
 
 
-def _with_parts_beside(file: Path, parts: Mapping[str, Part]) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """The parts of a file with a transformer, completed by those in folders and files beside it, and notes of these."""
-    transformer, found, notes = parts["transformer"], defaultdict[str, list[Part]](list), []
-    number = room_of(transformer.family, "versions").named_number(file.name)
-    for place in _places_beside(file):
-        try:
-            inside = {"": folder_part("", place)} if place.is_dir() else file_contents(place).parts
-        except ModelError as error:
-            notes.append(f"left out what lies beside it: {error}")
-            continue
-        for part in inside.values():
-            if part.name not in parts and fits(part, transformer):
-                found[part.name].append(part)
-    complete = dict(parts)
-    for name, several in found.items():
-        if name == "autoencoder" and len(several) > 1:
-            notes.append(f"{len(several)} autoencoders lie beside it; name one with --vae PATH")
-            continue
-        complete[name] = max(several, key=lambda part: (part.version == number, part.version))
-        notes.append(f"the {name.replace('_', ' ')} is {complete[name].path}, beside it")
-    tokenizer = next((each for each in (file.parent, file.parent / "tokenizer") if has_tokenizer(each)), None)
-    if tokenizer is not None:
-        complete["tokenizer"] = folder_part("tokenizer", tokenizer)
-    return complete, tuple(notes)
+def _paired(home: Path, part: Part) -> dict[str, Part]:
+    """A transformer under the name of the expert that it is, by the name of its file alone, and the other beside it."""
+    which = _expert(home, part.family)
+    if not which:
+        return {"transformer": part}
+    other = partner(home, part.family)
+    if other is None:
+        return {which: replace(part, name=which)}
+    second = folder_part("transformer", other) if other.is_dir() else file_contents(other).parts.get("transformer")
+    if second is None:
+        raise CheckpointError(f"{other} is named as the other expert of {home.name}, and holds no transformer")
+    pair = {which: part, next(name for name in EXPERTS.values() if name != which): second}
+    return {name: replace(each, name=name) for name, each in sorted(pair.items())}
 
 
-def _places_beside(file: Path) -> list[Path]:
-    """Folders of parts that every release may share, then files with the names of parts."""
-    names = [each for part in ("text_encoder", *UPSAMPLERS) for each in FOLDERS[part]]
-    folders = [file.parent / name for name in names if (file.parent / name / "config.json").is_file()]
-    others = sorted(file.parent.glob("*.safetensors"))
-    return folders + [other for other in others if other != file and _PART_FILE.search(other.stem)]
+def _expert(home: Path, family: str) -> str:
+    """The part that a file or folder is by its name, or its folder's; empty where these name no expert."""
+    path = home.absolute()
+    return EXPERTS.get(room_of(family, "versions").expert(f"{path.parent.name}/{path.name}"), "")
 
 
-def fits(part: Part, transformer: Part) -> bool:
-    """Whether a part goes with a transformer, as far as its width says; another transformer never does."""
-    config = transformer.config
-    if part.network == "tokenizer":
-        return True
-    if part.network == "text_encoder":
-        return bool(part.config.d_model == config.caption_channels)
-    channels = getattr(part.config, "latent_channels" if part.network == "autoencoder" else "in_channels")
-    return part.network != "transformer" and bool(channels == config.out_channels)
+def _with_beside(home: Path, parts: Mapping[str, Part], plain: Inspection | None = None) -> Inspection:
+    """What a file or folder with a transformer is, together with the parts beside it."""
+    transformer = next(part for part in parts.values() if part.network == "transformer")
+    plain = plain or Inspection(home, "part", transformer.layout, transformer.family)
+    complete, notes = with_parts_beside(home, parts)
+    return recognised(replace(plain, notes=notes), complete)
 
 
 def _unknown(contents: Contents) -> str:

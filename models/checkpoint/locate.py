@@ -1,35 +1,38 @@
 """From a name or a path to a card and the parts it needs: what to render with, known before any weight is read.
 
-Knows the catalogue and what `inspect` finds. No torch; loads nothing.
+Knows the catalogue, the hub's cache and what `inspect` finds. No torch; loads nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 from .. import catalog, hub_cache
-from ..catalog import SPATIAL, TEMPORAL, ModelCard
-from ..errors import CheckpointError, UnknownNameError, UnsupportedConfigError
+from ..catalog import ModelCard, ModelFile
+from ..errors import CheckpointError, UnknownNameError
+from .beside import UPSAMPLERS, fits
+from .contents import folder_part
 from .fetched import cached_parts, cached_tokenizer
-from .inspect import NEEDED, Inspection, fits, inspect, recognised
+from .inspect import Inspection, inspect, recognised
 from .lora import with_loras
-from .parts import Part, folder_part, room_of, tokenizer_folder
+from .parts import Part, room_of, tokenizer_folder
+from .settle import check_fit, settled
 
-_UPSAMPLERS = {TEMPORAL: "temporal_upsampler", SPATIAL: "spatial_upsampler"}
-_TYPES = {"F32": "float32", "F16": "float16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
-_LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
-_SHARED = ("text_encoder", "tokenizer")
-"""Parts that are the same in every release."""
+_SHARED = ("text_encoder", "tokenizer", "image_encoder")
+"""Parts that are the same in every release of a family."""
 _OPTIONS = {
+    "transformer_2": "--transformer-2 PATH",
     "text_encoder": "--text-encoder PATH",
     "autoencoder": "--vae PATH",
+    "image_encoder": "--image-encoder PATH",
     "temporal_upsampler": "--temporal-upsampler PATH",
     "spatial_upsampler": "--spatial-upsampler PATH",
 }
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(/[^/].*)?")
+"""`ORG/NAME`, or a file of it."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +58,28 @@ class Located:
 def locate(
     name_or_path: str | Path,
     *,
+    transformer_2: str | Path | None = None,
     text_encoder: str | Path | None = None,
     vae: str | Path | None = None,
+    image_encoder: str | Path | None = None,
     temporal_upsampler: str | Path | None = None,
     spatial_upsampler: str | Path | None = None,
     loras: Sequence[tuple[str | Path, float, str]] = (),
+    preset: str | None = None,
+    enlarging: bool = False,
 ) -> Located:
-    """Find a model by its name in the catalogue, or the folder or file at a path.
+    """Find a model by its name in the catalogue, by the folder or file at a path, or by its id on the hub.
 
     Args:
-        name_or_path: a name of the catalogue, a model's folder, or a safetensors file with at least the transformer.
+        name_or_path: a name of the catalogue; a model's folder; a safetensors file with at least the transformer; or
+            a repository that was fetched, `ORG/NAME`, or one file of it.
+        transformer_2: a folder or file with the expert for little noise.
         text_encoder: a folder or file with another text encoder; its tokenizer beside it, in the model, or in the
             hub's cache.
-        vae, temporal_upsampler, spatial_upsampler: a folder or file with another autoencoder, or upsampler.
+        vae, image_encoder, temporal_upsampler, spatial_upsampler: a folder or file with another one.
         loras: what changes the transformers and the text encoder (`models.checkpoint.lora.Lora`).
+        preset: a set of the card's, whose own LoRAs are added to these.
+        enlarging: a clip is only to be enlarged: an autoencoder and an upsampler will do.
 
     Raises:
         UnknownNameError: neither a known name nor a path.
@@ -76,33 +87,57 @@ def locate(
         UnsupportedConfigError: it is a model that this code does not implement.
     """
     name = str(name_or_path)
-    card = None
-    others = {"autoencoder": vae, "temporal_upsampler": temporal_upsampler, "spatial_upsampler": spatial_upsampler}
+    others = {
+        "transformer_2": transformer_2,
+        "autoencoder": vae,
+        "image_encoder": image_encoder,
+        "temporal_upsampler": temporal_upsampler,
+        "spatial_upsampler": spatial_upsampler,
+    }
     given = {which for which, path in others.items() if path is not None}
-    given |= set(_SHARED) if text_encoder is not None else set()
-    if name not in catalog.names() and Path(name).exists():
-        inspection = inspect(name)
-        _check_model(inspection)
-    elif name not in catalog.names() and _looks_like_path(name):
-        raise CheckpointError(f"there is no file or folder {name}")
-    else:
-        card = catalog.find(name, whole=True)
-        inspection = inspect(_home(card)) if card.embedded else _fetched(card, given)
+    given |= {"text_encoder", "tokenizer"} if text_encoder is not None else set()
+    card, inspection = _found(name, given)
     parts = dict(inspection.parts)
     parts |= {which: _part_at(which, Path(path)) for which, path in others.items() if path is not None}
     if text_encoder is not None:
         parts.update(_text_at(Path(text_encoder), parts.get("tokenizer")))
+    if enlarging and "transformer" not in parts and "autoencoder" in parts and not {*UPSAMPLERS}.isdisjoint(parts):
+        return _enlarger(inspection, parts)
+    _check_model(inspection, parts)
     if card is None and not inspection.card:
         parts, inspection = _with_cached(parts, inspection)
-    _check_whole(name, inspection, parts)
-    parts, told = with_loras(parts, loras)
-    inspection = replace(inspection, notes=(*inspection.notes, *told))
-    inspection = inspection if inspection.generation else recognised(inspection, parts)
-    card = card or _card_of(inspection)
-    for part in parts.values():
-        _check_depth(part)
-    _check_fit(name, card, parts)
-    return Located(_settled(card, inspection, parts), parts, _notes(inspection) if not card.embedded else ())
+    inspection = recognised(inspection, parts)
+    _check_whole(name, inspection)
+    own = card or _card_of(inspection)
+    parts, told = with_loras(parts, [*loras, *_preset_loras(card or _named(inspection), preset)])
+    check_fit(name, own, parts)
+    notes = () if own.embedded else _notes(inspection)
+    return Located(settled(own, inspection, parts), parts, (*notes, *told))
+
+
+def _found(name: str, given: Set[str]) -> tuple[ModelCard | None, Inspection]:
+    """The card of a named model, and what is there of it; of a path, or of a repository, no card."""
+    if name in catalog.names():
+        card = catalog.find(name, whole=True)
+        return card, inspect(_home(card)) if card.embedded else _fetched(card, given)
+    if Path(name).exists():
+        return None, inspect(name)
+    hub_id = _HUB_ID.fullmatch(name)
+    if hub_id:
+        place = hub_cache.place(name)
+        if place is None:
+            what = "file" if hub_id.group(1) else "repository"
+            raise CheckpointError(
+                f"there is no file or folder {name}, and no such {what} in the hub's cache; fetch it: "
+                f"vgen models pull {name}"
+            )
+        try:
+            return None, inspect(place)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; fetch what is missing: vgen models pull {name}") from error
+    if _looks_like_path(name):
+        raise CheckpointError(f"there is no file or folder {name}")
+    raise catalog.unknown(name)
 
 
 def _home(card: ModelCard) -> Path:
@@ -130,10 +165,10 @@ def _with_cached(parts: dict[str, Part], inspection: Inspection) -> tuple[dict[s
     named = _named(inspection)
     if named is None or "transformer" not in parts:
         return parts, inspection
-    usable = {*_SHARED, *_UPSAMPLERS.values()} - set(parts)
+    usable = {*_SHARED, *UPSAMPLERS} - set(parts)
     usable -= {file.part for file in named.files if hub_cache.find(file) is None}
     cached, _ = cached_parts(file for file in named.files if file.part in usable)
-    found = {name: part for name, part in cached.items() if fits(part, parts["transformer"])}
+    found = {name: part for name, part in cached.items() if name not in parts and fits(part, parts["transformer"])}
     notes = tuple(f"the {name.replace('_', ' ')} is {part.path}, in the hub's cache" for name, part in found.items())
     return parts | found, replace(inspection, notes=(*inspection.notes, *notes))
 
@@ -142,12 +177,22 @@ def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~", "/", "\\")) or Path(name).suffix != "" or name.count("/") > 1
 
 
-def _check_model(inspection: Inspection) -> None:
+def _enlarger(inspection: Inspection, parts: dict[str, Part]) -> Located:
+    """An autoencoder and what upsamples its latents, without a transformer: the stages have no pass of their own."""
+    autoencoder = parts["autoencoder"]
+    card = catalog.template(autoencoder.family, autoencoder.version)
+    stages = tuple(replace(stage, steps=None, sigmas=None) if stage.factor > 1 else stage for stage in card.stages)
+    card = replace(card, name=inspection.path.name, stages=stages)
+    check_fit(str(inspection.path), card, parts)
+    return Located(settled(card, inspection, parts), parts, inspection.notes)
+
+
+def _check_model(inspection: Inspection, parts: Mapping[str, Part]) -> None:
     if inspection.kind == "lora":
         raise CheckpointError(
             f"{inspection.path} is a LoRA, which changes a model; give the model here and the LoRA with --lora PATH"
         )
-    if inspection.kind != "model" and "transformer" not in inspection.parts:
+    if inspection.kind != "model" and not any(part.network == "transformer" for part in parts.values()):
         said = f"holds only the {', '.join(inspection.parts)}" if inspection.parts else "holds no model"
         detail = f" ({inspection.notes[0]})" if inspection.notes else ""
         raise CheckpointError(
@@ -164,20 +209,9 @@ def _card_of(inspection: Inspection) -> ModelCard:
                 f"{inspection.path} is a model called {inspection.card!r} in its model_index.json, "
                 "and this version has no card of it; pip install --upgrade vgen-cli"
             ) from None
-    card = _template(inspection)
-    return replace(card, name=inspection.path.name, pipeline=inspection.pipeline, scheduler=inspection.scheduler)
-
-
-def _template(inspection: Inspection) -> ModelCard:
-    """The card of these weights: the catalogue's own of their release, else the nearest template."""
     named = _named(inspection)
-    if named is not None:
-        return replace(named, files=())
-    for version in (inspection.release, inspection.version, inspection.generation):
-        card = catalog.template(inspection.family, version)
-        if card.name == f"{inspection.family}-{version}":
-            break
-    return card
+    card = catalog.template(inspection.family, inspection.template) if named is None else replace(named, files=())
+    return replace(card, name=inspection.path.name, pipeline=inspection.pipeline, scheduler=inspection.scheduler)
 
 
 def _named(inspection: Inspection) -> ModelCard | None:
@@ -187,10 +221,25 @@ def _named(inspection: Inspection) -> ModelCard | None:
     return next((card for card in cards if card.family == inspection.family), None)
 
 
+def _preset_loras(card: ModelCard | None, preset: str | None) -> list[tuple[Path, float, str]]:
+    """The LoRAs that a preset brings along, out of the hub's cache."""
+    files = [ModelFile(**each) for each in card.presets.get(preset or "", {}).get("loras", ())] if card else []
+    places = list(map(hub_cache.find, files))
+    if card is not None and None in places:
+        raise CheckpointError(
+            f"the LoRAs of the preset {preset} are not here; fetch them: vgen models pull {card.name} --preset {preset}"
+        )
+    pair = len(files) > 1
+    spans = {"transformer": "high" if pair else "", "transformer_2": "low"}
+    return [(place, 1.0, spans[file.part]) for file, place in zip(files, places, strict=True) if place is not None]
+
+
 def _part_at(name: str, path: Path) -> Part:
     """The part called `name` at a path: its own folder or file, or inside a model's."""
     inspection = inspect(path)
-    found = inspection.parts
+    found = dict(inspection.parts)
+    if name == "transformer_2" and len(found) == 1 and "transformer" in found:
+        found[name] = replace(found["transformer"], name=name)
     if name not in found:
         said = ", ".join(found) or "nothing known"
         raise CheckpointError(f"{path} holds no {name.replace('_', ' ')}: found {said}; use {_OPTIONS[name]}")
@@ -199,35 +248,42 @@ def _part_at(name: str, path: Path) -> Part:
 
 
 def _text_at(path: Path, own: Part | None) -> dict[str, Part]:
-    """A text encoder at a path, with the tokenizer beside it, or else the model's own, or one of the hub's cache."""
+    """A text encoder at a path, with the tokenizer in it or beside it, or else the model's own, or a cached one."""
+    inspection = inspect(path)
     encoder = _part_at("text_encoder", path)
+    inside = inspection.parts.get("tokenizer")
     folder = tokenizer_folder(path if path.is_dir() else path.parent)
-    if folder is None and own is None:
-        folder = cached_tokenizer()
+    if inside is None and folder is None and own is None:
+        folder = cached_tokenizer(encoder.family)
     if folder is not None:
         own = folder_part("tokenizer", folder)
+    own = inside or own
     if own is None:
         raise CheckpointError(
-            f"{path} has no tokenizer: put T5's spiece.model or tokenizer.json beside it, or in tokenizer/"
+            f"{path} has no tokenizer: put {encoder.family.replace('t5', 'T5')}'s spiece.model or tokenizer.json "
+            "beside it, or in tokenizer/"
         )
     return {"text_encoder": encoder, "tokenizer": own}
 
 
-def _check_whole(name: str, inspection: Inspection, parts: Mapping[str, Part]) -> None:
-    missing = [part for part in NEEDED if part not in parts]
-    if missing:
-        listed = " and ".join(", ".join(missing).replace("_", " ").rsplit(", ", 1))
-        raise CheckpointError(f"{name} has no {listed}{_ways(inspection, missing)}")
-    if tokenizer_folder(parts["tokenizer"].path) is None:
-        raise CheckpointError(f"{parts['tokenizer'].path} holds no tokenizer.json and no spiece.model")
+def _check_whole(name: str, inspection: Inspection) -> None:
+    if inspection.missing:
+        listed = " and ".join(", ".join(inspection.missing).replace("_", " ").rsplit(", ", 1))
+        raise CheckpointError(f"{name} has no {listed}{_ways(inspection)}")
+    place = inspection.parts["tokenizer"].path
+    if place.is_dir() and tokenizer_folder(place) is None:
+        raise CheckpointError(f"{place} holds no tokenizer.json and no spiece.model")
     _check_extra(name, inspection.extra)
 
 
-def _ways(inspection: Inspection, missing: Sequence[str]) -> str:
+def _ways(inspection: Inspection) -> str:
     """How missing parts can be had, as the end of a sentence."""
+    missing = inspection.missing
     options = [_OPTIONS[part] for part in missing if part in _OPTIONS]
     named, ways = _named(inspection), []
-    if options:
+    if "transformer" in missing:
+        ways.append("this is the expert for little noise: give the other one as the model, and it with --transformer-2")
+    elif options:
         ways.append(f"name {'them' if len(options) > 1 else 'it'} with {' and '.join(options)}")
     if named is not None and named.files:
         listed = {file.part for file in named.files}
@@ -250,85 +306,3 @@ def _check_extra(name: str, extra: Sequence[str]) -> None:
         raise CheckpointError(
             f"{name} has {len(extra)} tensors that belong to no part of the model: {', '.join(extra[:10])}"
         )
-
-
-def _check_depth(part: Part) -> None:
-    """A network is built before its tensors are compared, so it may not be deeper than there are tensors for."""
-    counts = {key: getattr(part.config, key, 0) for key in _LAYERS}
-    for key, count in counts.items():
-        layers = sum(count) if isinstance(count, tuple) else count
-        if layers > len(part.tensors):
-            raise CheckpointError(
-                f"{part.path} ({part.name}) does not fit its configuration: {key} is {count}, "
-                f"and there are {len(part.tensors)} tensors in all"
-            )
-
-
-def _check_fit(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:
-    transformer, autoencoder = parts["transformer"].config, parts["autoencoder"].config
-    maps = transformer.in_channels - transformer.out_channels
-    if maps and not card.coordinate_maps:
-        raise CheckpointError(
-            f"the transformer of {name} takes {maps} channels beside its {transformer.out_channels} latent ones, and "
-            "nothing says what they are; a folder of ours says it in model_index.json, so fetch it whole"
-        )
-    pairs = [
-        ("the transformer makes", transformer.out_channels, "the autoencoder has", autoencoder.latent_channels),
-        (
-            "the transformer reads text of width",
-            transformer.caption_channels,
-            "the text encoder makes",
-            parts["text_encoder"].config.d_model,
-        ),
-    ]
-    for part in _UPSAMPLERS.values():
-        if part in parts:
-            width = parts[part].config.in_channels
-            pairs.append((f"the {part} takes", width, "the autoencoder has", autoencoder.latent_channels))
-    for first, one, second, other in pairs:
-        if one != other:
-            raise CheckpointError(f"the parts of {name} do not fit: {first} {one} channels, {second} {other}")
-
-
-def _sigmas(steps: object, path: Path) -> tuple[float, ...]:
-    """The levels of noise that a distilled model was made for, as its header lists them."""
-    levels = tuple(step for step in steps if type(step) in (int, float)) if isinstance(steps, list) else ()
-    falling = all(1 >= high > low > 0 for high, low in pairwise((*levels, 1e-9)))
-    if not isinstance(steps, list) or len(levels) != len(steps) or not falling:
-        raise UnsupportedConfigError(f"{path}: allowed_inference_steps in its header is no falling list from 1 to 0")
-    return tuple(map(float, levels))
-
-
-def _stored_type(part: Part) -> str:
-    """The type of most of a part's numbers, as they stay in memory where they are 8-bit."""
-    counts: Counter[str] = Counter()
-    for name, tensor in part.tensors.items():
-        narrow = name not in part.changes or part.stays_narrow(name)
-        counts[tensor.dtype if narrow else "BF16"] += tensor.size
-    return _TYPES.get(counts.most_common(1)[0][0], "bfloat16")
-
-
-def _settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part]) -> ModelCard:
-    """The card with the facts that the parts themselves settle."""
-    transformer, autoencoder = parts["transformer"].config, parts["autoencoder"].config
-    conditioned = autoencoder.timestep_conditioning
-    last = autoencoder.decoder_block_out_channels[0] // autoencoder.upsample_factor[0]
-    card = replace(
-        card,
-        compression=autoencoder.compression,
-        latent_channels=autoencoder.latent_channels,
-        size_multiple=max(card.size_multiple, autoencoder.compression.space),
-        part_parameters={name: part.parameters for name, part in parts.items() if part.tensors},
-        weights_dtype=_stored_type(parts["transformer"]),
-        decode_timestep=card.decode_timestep if conditioned else None,
-        decode_noise_scale=card.decode_noise_scale if conditioned else None,
-        values_per_position=16 * transformer.dim,
-        values_per_pixel=max(1, 6 * last // autoencoder.patch_size**2),
-    )
-    card = card.without(kind for kind, part in _UPSAMPLERS.items() if part not in parts)
-    card = card.of_depth(transformer.num_layers)
-    steps = inspection.header.get("allowed_inference_steps")
-    if steps and not inspection.card and card.base.sigmas is None:
-        sigmas = _sigmas(steps, inspection.path)
-        card = card.with_base(sigmas=sigmas, guidance_scale=1.0, guidance_rescale=0.0, stg_scale=0.0)
-    return card

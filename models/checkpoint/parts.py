@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import importlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .. import catalog
-from ..errors import UnsupportedConfigError
-from ..text.config import TOKENIZER_FILES, TextEncoderConfig, encoder_names, encoder_prefix, shapes_config
+from ..text.config import TOKENIZER_FILES
 from .changes import Change, fits_beside
-from .header import read_header
-from .shards import StoredTensor, folder_tensors, read_json, table
+from .shards import StoredTensor
 
 FOLDERS = {
     "transformer": ("transformer",),

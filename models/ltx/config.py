@@ -72,6 +72,26 @@ class TransformerConfig(NetworkConfig):
         """Width of the residual stream: heads times head size."""
         return self.num_attention_heads * self.attention_head_dim
 
+    @property
+    def hidden_dim(self) -> int:
+        """Width inside the feed-forward layers."""
+        return 4 * self.dim
+
+    @property
+    def context_dim(self) -> int:
+        """Width of the text features."""
+        return self.caption_channels
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latents, maps left out."""
+        return self.out_channels
+
+    @property
+    def patch(self) -> int:
+        """Latent cells each way that make one token."""
+        return self.patch_size
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig(NetworkConfig):
@@ -157,6 +177,16 @@ class AutoencoderConfig(NetworkConfig):
             STRIDES[kind] if scaled else (1, 1, 1)
             for kind, scaled in zip(self.downsample_type, self.spatio_temporal_scaling, strict=True)
         )
+
+    @property
+    def patch(self) -> int:
+        """Pixels each way that are folded into channels before the first level."""
+        return self.patch_size
+
+    @property
+    def last_width(self) -> int:
+        """Channels of the decoder next to the pixels."""
+        return self.decoder_block_out_channels[0] // self.upsample_factor[0]
 
     @property
     def compression(self) -> Compression:

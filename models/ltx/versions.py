@@ -6,10 +6,10 @@ Reads facts that others have found. Knows no tensors and no files on disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ..releases import Evidence, Fact, Recognised, narrowed
 from ..shapes import Compression
 
 DEV, DISTILLED = "dev", "distilled"
@@ -36,6 +36,11 @@ class Release:
         """`13b-0.9.8-distilled`."""
         return "-".join(filter(None, (self.size, self.number, self.variant)))
 
+    @property
+    def template(self) -> str:
+        """The family's template in the catalogue for weights like these."""
+        return self.generation
+
 
 RELEASES = (
     Release("2b", "0.9.5"),
@@ -57,69 +62,44 @@ PUBLISHED = Compression(time=8, space=32)
 WIDTHS = {2048: "2b", 4096: "13b"}
 """Width of the transformer → size."""
 
+TEXT = "t5"
+"""Family of the text encoder."""
 
-@dataclass(frozen=True)
-class Recognised:
-    """A release and how sure it is.
-
-    Attributes:
-        known: what it was known by, a phrase.
-        others: further releases that nothing excludes.
-    """
-
-    release: Release
-    known: str
-    others: tuple[Release, ...] = ()
-
-    @property
-    def sized(self) -> bool:
-        """Whether anything tells its size."""
-        return all(each.size == self.release.size for each in self.others)
+PICKLES: Mapping[str, str] = {}
+CONVERTED = ""
+EXPERT_FOLDERS: Mapping[str, str] = {}
+"""Nothing of this family was published as a pickle alone, or as two experts."""
 
 
-def recognise(
-    *,
-    width: int | None = None,
-    generation: str = "",
-    header: Mapping[str, Any] | None = None,
-    scheduler: Mapping[str, Any] | None = None,
-    name: str = "",
-) -> Recognised:
-    """The release that fits.
-
-    What is known first weighs most: a later fact that would leave no release is not believed.
-
-    Args:
-        width: of the transformer; other widths than the published ones tell nothing.
-        generation: of the autoencoder, empty where there is none.
-        header: the `config` of an original header, empty where there is none.
-        scheduler: a folder's scheduler config.
-        name: of the file or the folder.
-    """
-    header, scheduler = header or {}, scheduler or {}
-    transformer = header.get("transformer")
-    causal = transformer.get("causal_temporal_positioning") if isinstance(transformer, dict) else None
-    size, steps = WIDTHS.get(width or 0), header.get("allowed_inference_steps")
-    number, variant, named_size = _hints(name)
-    facts: Sequence[tuple[str, object, Callable[[Release], bool]]] = (
+def recognise(found: Evidence) -> Recognised[Release]:
+    """The release that fits; of the transformer only a published width tells anything."""
+    header = found.header
+    written = header.get("transformer")
+    causal = written.get("causal_temporal_positioning") if isinstance(written, dict) else None
+    size, steps = WIDTHS.get(found.transformer.dim if found.transformer else 0), header.get("allowed_inference_steps")
+    number, variant, named_size = _hints(found.name)
+    facts: Sequence[Fact[Release]] = (
         ("shapes", size, lambda each: each.size == size),
         ("header", causal, lambda each: each.generation == "0.9.5"),
-        ("shapes", generation, lambda each: each.generation == generation),
+        ("shapes", found.generation, lambda each: each.generation == found.generation),
         ("header", steps, lambda each: each.variant == DISTILLED),
-        ("scheduler", scheduler.get("stochastic_sampling"), lambda each: each.name == "2b-0.9.6-distilled"),
+        ("scheduler", found.scheduler.get("stochastic_sampling"), lambda each: each.name == "2b-0.9.6-distilled"),
         ("name", named_size, lambda each: each.size == named_size),
         ("name", number, lambda each: each.number == number),
         ("name", variant, lambda each: each.variant == variant),
         ("header, which lists no steps", header and not steps, lambda each: each.variant != DISTILLED),
     )
-    left, told = list(RELEASES), []
-    for source, known, fits in facts:
-        fewer = [each for each in left if fits(each)]
-        if known and 0 < len(fewer) < len(left):
-            left = fewer
-            told.append(source)
-    known = f"by its {' and '.join(dict.fromkeys(told))}" if told else "a guess"
-    return Recognised(left[0], known, tuple(left[1:]))
+    return narrowed(RELEASES, facts)
+
+
+def needed(found: Evidence, release: Release) -> tuple[str, ...]:
+    """The parts that a model of these weights needs besides those that every model does: none."""
+    return ()
+
+
+def expert(name: str) -> str:
+    """Which expert of a mixture a name says: none, for nothing of this family was published as one."""
+    return ""
 
 
 def overflows(dtype: str, compression: Compression) -> bool:

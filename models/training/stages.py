@@ -14,7 +14,7 @@ import torch
 
 from ..catalog import find
 from ..checkpoint.build import load, load_text_encoder
-from ..checkpoint.parts import folder_part
+from ..checkpoint.contents import folder_part
 from ..checkpoint.save import save, save_index
 from ..ltx.autoencoder import Autoencoder
 from ..ltx.transformer import Transformer

@@ -124,6 +124,16 @@ class TransformerConfig(NetworkConfig):
         return self.num_attention_heads * self.attention_head_dim
 
     @property
+    def hidden_dim(self) -> int:
+        """Width inside the feed-forward layers."""
+        return self.ffn_dim
+
+    @property
+    def patch(self) -> int:
+        """Latent cells each way that make one token."""
+        return self.patch_size[-1]
+
+    @property
     def context_dim(self) -> int:
         """Width of the text features."""
         return self.text_dim
@@ -224,6 +234,11 @@ class AutoencoderConfig(NetworkConfig):
     def decoder_dim(self) -> int:
         """Channels of the decoder's level next to the pixels, before `dim_mult`."""
         return self.base_dim if self.decoder_base_dim is None else self.decoder_base_dim
+
+    @property
+    def last_width(self) -> int:
+        """Channels of the decoder next to the pixels."""
+        return self.decoder_dim * self.dim_mult[0]
 
     @property
     def latent_channels(self) -> int:

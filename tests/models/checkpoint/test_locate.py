@@ -16,7 +16,7 @@ from models.shapes import Compression
 def test_a_folder_is_located_with_a_card_made_exact(folder, tiny):
     located = locate(folder.path)
     card = located.card
-    assert set(located.parts) == set(catalog.PARTS)
+    assert set(located.parts) == set(catalog.PARTS) - {"transformer_2", "image_encoder"}
     assert (card.family, card.latent_channels, card.compression) == ("ltx", 4, Compression(8, 32))
     assert card.part_parameters["transformer"] == sum(p.numel() for p in folder.networks["transformer"].parameters())
     assert card.base.schedule == "linear_quadratic"
@@ -143,7 +143,7 @@ def test_an_empty_tokenizer_folder(folder):
         locate(folder.path)
 
 
-@pytest.mark.parametrize("name", ["nanoo", "ltx", "Lightricks/LTX-Video"])
+@pytest.mark.parametrize("name", ["nanoo", "ltx", "-m"])
 def test_unknown_names(name):
     with pytest.raises(UnknownNameError, match="there is no model"):
         locate(name)

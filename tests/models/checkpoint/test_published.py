@@ -131,10 +131,36 @@ def test_a_text_encoder_in_a_file_of_its_own(tmp_path, name, dtype, prefix):
     assert (module.encoder.block[0].layer[0].SelfAttention.q.weight.dtype == torch.float8_e4m3fn) == (dtype[:2] == "F8")
 
 
-def test_scaled_8_bit_weights_are_refused_in_a_sentence(tmp_path):
-    tensors = published.text_encoder() | {"scaled_fp8": (2,)}
-    with pytest.raises(UnsupportedConfigError, match="with scales") as caught:
-        inspect(write(tmp_path / "t5xxl_fp8_e4m3fn_scaled.safetensors", tensors, plain("F8_E4M3")))
+SCALED = ("encoder.block.3.layer.1.DenseReluDense.wo", (4096, 10240))
+
+
+@pytest.mark.parametrize(("ending", "shape"), [("scale_weight", ()), ("scale_weight", (1,)), ("weight_scale", (4096,))])
+def test_scales_of_8_bit_weights_are_found(tmp_path, ending, shape):
+    tensors = published.text_encoder() | {f"{SCALED[0]}.{ending}": shape, "scaled_fp8": (2,)}
+    tensors |= {f"{SCALED[0]}.input_scale": (), f"{SCALED[0]}.comfy_quant": (40,)}
+    types = {"scale": "F32", "quant": "F16"}
+    path = write(tmp_path / "t5xxl_scaled.safetensors", tensors, lambda name, _: next(
+        (dtype for word, dtype in types.items() if word in name.rpartition(".")[2]), "F8_E4M3"
+    ))  # fmt: skip
+    found = inspect(path)
+    assert found.extra == ()
+    scales = found.parts["text_encoder"].scales
+    assert {name: scale.key for name, scale in scales.items()} == {f"{SCALED[0]}.weight": f"{SCALED[0]}.{ending}"}
+    assert len(found.parts["text_encoder"].tensors) == SIZES["text_encoder", ""][1]
+
+
+@pytest.mark.parametrize(
+    ("ending", "shape", "dtype", "words"),
+    [
+        ("weight_scale_2", (), "F8_E4M3", "4-bit weights"),
+        ("weight_scale", (4096, 320), "F8_E4M3", "scaled by blocks"),
+        ("scale_weight", (), "F16", "without 8-bit floats"),
+    ],
+)
+def test_other_quantisation_is_refused_in_a_sentence(tmp_path, ending, shape, dtype, words):
+    tensors = published.text_encoder() | {f"{SCALED[0]}.{ending}": shape}
+    with pytest.raises(UnsupportedConfigError, match=words) as caught:
+        inspect(write(tmp_path / "x.safetensors", tensors, lambda name, _: "F32" if "scale" in name else dtype))
     assert "fp16" in str(caught.value)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.catalog import find
 from models.checkpoint.build import load, load_text_encoder
-from models.checkpoint.parts import folder_part
+from models.checkpoint.contents import folder_part
 from models.shapes import LatentShape
 from models.training.evaluation import CONDITIONED, clips, closeness, join, questions, rates
 from models.training.sampling import Networks
