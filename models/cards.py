@@ -211,6 +211,7 @@ class ModelCard:
         presets: named sets of values, with tables `base`, `temporal` and `spatial` for the stages.
         pipeline, scheduler: what the folder's `model_index.json` and scheduler config said, for `compat`.
         compat_values: compatibility → pipeline class → values that differ.
+        upsampler: of another model, whose stages enlarge what this one makes; for a recipe that names one.
     """
 
     name: str
@@ -265,6 +266,7 @@ class ModelCard:
     pipeline: str = ""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     compat_values: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    upsampler: ModelCard | None = None
 
     @property
     def parameters(self) -> int:
@@ -359,7 +361,7 @@ class ModelCard:
         """Everything a person may want to know, as JSON values."""
         facts: dict[str, Any] = {}
         for each in fields(self):
-            if each.name not in ("compat_values", "scheduler", "stages"):
+            if each.name not in ("compat_values", "scheduler", "stages", "upsampler"):
                 facts[each.name] = _json(getattr(self, each.name))
         facts["parameters"] = self.parameters
         facts["compat"] = sorted(self.compat_values)

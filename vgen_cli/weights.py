@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
@@ -12,7 +13,7 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from models.checkpoint import Located
 
-FIELDS = ("model", "dtype", "text_encoder", "vae", "temporal_upsampler", "spatial_upsampler", "lora")
+FIELDS = ("model", "dtype", "text_encoder", "vae", "temporal_upsampler", "spatial_upsampler", "upsampler", "lora")
 """Fields of a recipe that name weights, and the number type they are to have."""
 
 
@@ -43,7 +44,12 @@ def located(recipe: Recipe) -> Located:
             f"--dtype {recipe.dtype}: the autoencoder of {recipe.model} overflows in it and spoils its frames; "
             "use --dtype bfloat16 or float32"
         )
-    return found
+    return found if recipe.upsampler is None else _followed(found, locate(recipe.upsampler))
+
+
+def _followed(found: Located, upsampler: Located) -> Located:
+    """A model and another one that enlarges what it makes."""
+    return replace(found, upsampler=upsampler, card=replace(found.card, upsampler=upsampler.card))
 
 
 def foreseen(recipe: Recipe) -> Located:
@@ -51,6 +57,9 @@ def foreseen(recipe: Recipe) -> Located:
     from models import catalog, hub_cache
     from models.checkpoint import Located
 
+    if recipe.upsampler is not None:
+        own, other = replace(recipe, upsampler=None), Recipe(recipe.command, model=recipe.upsampler)
+        return _followed(foreseen(own), foreseen(other))
     if recipe.model in catalog.names():
         card = catalog.find(recipe.model)
         if not card.embedded and not all(map(hub_cache.find, card.files)):

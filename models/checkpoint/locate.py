@@ -43,11 +43,13 @@ class Located:
         card: made exact by the model's own configurations.
         parts: by name.
         notes: sentences about what was taken for granted, fit to be shown.
+        upsampler: another model that enlarges what this one makes, where one was asked for.
     """
 
     card: ModelCard
     parts: Mapping[str, Part]
     notes: tuple[str, ...] = ()
+    upsampler: Located | None = None
 
     def overflows(self, dtype: str) -> bool:
         """Whether the autoencoder is known to leave the range of a number type, such as `float16`."""

@@ -23,10 +23,10 @@ from .flow import interpolated
 from .frames import Frames, padded, windows
 
 
-def on_frames(plan: Plan) -> Iterator[Frames]:
-    """The made clip of a plan whose stages all work on frames."""
+def on_frames(plan: Plan, given: Iterator[Frames] | None = None) -> Iterator[Frames]:
+    """The made clip of a plan whose stages all work on frames; these are read where none are given."""
     footage = _footage(plan)
-    pieces = read(footage, plan.recipe)
+    pieces = given or read(footage, plan.recipe)
     for stage in plan.stages:
         if stage.kind == FLOW:
             pieces = interpolated(pieces, footage.fps, stage.fps)
@@ -53,11 +53,15 @@ def read(footage: Footage, recipe: Recipe, start: int = 0, count: int | None = N
     )
 
 
-def in_windows(plan: Plan) -> Iterator[Frames]:
-    """Each window of the clip that the first stage starts from, `(T, H, W, 3)`, borders repeated to a legal size."""
+def in_windows(plan: Plan, given: Iterator[Frames] | None = None) -> Iterator[Frames]:
+    """Each window of the clip that the first stage starts from, `(T, H, W, 3)`, borders repeated to a legal size.
+
+    Args:
+        given: its frames, where they are not to be read.
+    """
     footage = _footage(plan)
     size = footage.pixels
-    wide = (padded(piece, size.height, size.width) for piece in read(footage, plan.recipe))
+    wide = (padded(piece, size.height, size.width) for piece in given or read(footage, plan.recipe))
     return windows(wide, size.frames, footage.overlap, plan.windows.count)
 
 

@@ -102,12 +102,29 @@ def made(
 
 
 def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Generator[Frames, None, None]:
-    """The frames of the file: the made clip cropped, at the file's rate, joined to the clip that it continues."""
-    wanted, last, footage = plan.output, plan.stages[-1], plan.footage
+    """The frames of the file: what a plan makes, and what those that follow make of it."""
+    if session is None and not plan.on_frames:
+        session = open_session(plan, located, clock.listener)
+    clip: Iterator[Frames] = _link(plan, located, clock, session)
+    for link in plan.then:
+        clip = _link(link, located.upsampler or located, clock, session and session.then, clip)
+    yield from frames.first(clip, plan.output.num_frames)
+
+
+def _link(
+    plan: Plan, located: Located, clock: Clock, session: Session | None, given: Iterator[Frames] | None = None
+) -> Generator[Frames, None, None]:
+    """What one plan makes: the made clip cropped, at the asked rate, joined to the clip that it continues.
+
+    Args:
+        given: the frames that enter where they come from another plan instead of a file.
+    """
+    wanted, last, footage = plan.own or plan.output, plan.stages[-1], plan.footage
     if plan.on_frames:
-        clip = clock.timed(last.kind, entering.on_frames(plan))
+        clip = clock.timed(last.kind, entering.on_frames(plan, given))
     else:
-        clip = _cascade(plan, located, clock, session)
+        assert session is not None, "a network takes part"
+        clip = _cascade(plan, located, clock, session, given)
     height, width = wanted.height, wanted.width
     if wanted.resize and footage is not None:
         scale = last.pixels.width // footage.pixels.width
@@ -127,10 +144,12 @@ def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None)
     yield from frames.first(clip, wanted.num_frames)
 
 
-def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Iterator[Frames]:
+def _cascade(
+    plan: Plan, located: Located, clock: Clock, session: Session, given: Iterator[Frames] | None
+) -> Iterator[Frames]:
     """The made clip, window after window."""
     recipe, card = plan.recipe, card_for(plan.recipe, located.card)
-    machine, residency = session or open_session(plan, located, clock.listener)
+    machine, residency, _ = session
     clock.machine, conditioning = machine, None
     if plan.prompted:
         guided = any(stage.guided for stage in plan.stages)
@@ -145,20 +164,22 @@ def _cascade(plan: Plan, located: Located, clock: Clock, session: Session | None
         lambda stage, step, steps: clock.listener(StepDone(stage, step, steps)),
         tiling_of(recipe.vae_tiling, plan.stages[-1]),
     )
-    clips = _windows(plan, context, clock)
+    clips = _windows(plan, context, clock, given)
     return frames.joined(frames.turned(clips, plan.windows.count) if plan.backwards else clips, plan.windows.overlap)
 
 
-def _windows(plan: Plan, context: Context, clock: Clock) -> Iterator[Iterator[Frames]]:
+def _windows(
+    plan: Plan, context: Context, clock: Clock, given: Iterator[Frames] | None
+) -> Iterator[Iterator[Frames]]:
     """Each window's own clip, to be taken to its end before the next one is asked for."""
     enters = plan.footage is not None and plan.footage.role == "latents"
-    footage = entering.in_windows(plan) if enters else None
-    held, given = entering.shared(plan), given_in_windows(plan, context.card)
+    footage = entering.in_windows(plan, given) if enters else None
+    held, more = entering.shared(plan), given_in_windows(plan, context.card)
     for number in range(plan.windows.count):
         guides = [Guide(*picture) for picture in entering.pinned(plan, number)]
         if held is not None:
             guides.insert(0, Guide(held, plan.windows.frames - len(held) if plan.backwards else 0))
-        own = replace(context, guides=Guides(guides, plan.stages[-1].fps, context.card.causal_time), given=next(given))
+        own = replace(context, guides=Guides(guides, plan.stages[-1].fps, context.card.causal_time), given=next(more))
         end = (Head if plan.backwards else Tail)(plan.windows.overlap)
         window = _window(plan, own, clock, None if footage is None else next(footage))
         yield end.noted(_landed(window, plan, own) if plan.windows.land else window)

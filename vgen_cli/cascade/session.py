@@ -25,10 +25,11 @@ PartLoader = Callable[["Located", str, torch.device, torch.dtype], Any]
 
 
 class Session(NamedTuple):
-    """A machine, and the residency of one model's parts on it."""
+    """A machine, and the residency of one model's parts on it; `then` of the model that enlarges what it makes."""
 
     machine: device.Machine
     residency: Residency
+    then: Session | None = None
 
 
 def open_session(plan: Plan, located: Located, listener: Listener, load_part: PartLoader | None = None) -> Session:
@@ -50,6 +51,9 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
     together, in_turn = (
         estimate.whole(located.card, planned, offload=offload, size=size) for offload in ("none", "model")
     )
+    then = next((each for each in plan.then if not each.on_frames), None)
+    if then is not None:
+        together += then.memory_bytes
     policy = memory.policy(recipe.offload, machine.memory, together, in_turn)
     if recipe.compile and policy == "block":
         raise UsageError("--compile does not go with --offload block, which this run takes; leave --compile out")
@@ -62,7 +66,10 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
         return part
 
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
-    return Session(machine, Residency(machine.device, policy, loader))
+    residency = Residency(machine.device, policy, loader)
+    if then is None or located.upsampler is None:
+        return Session(machine, residency)
+    return Session(machine, residency, open_session(then, located.upsampler, listener, load_part))
 
 
 def read_part(located: Located, name: str, home: torch.device, dtype: torch.dtype) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from ..errors import UsageError
 from ..options import ControlScale, FitOptions, Image, ImageAt, LastImage, Prompt, PromptOption, Reference
@@ -41,5 +42,5 @@ def i2v(
     if prompt is not None and words is not None:
         raise UsageError("PROMPT and --prompt exclude each other; give one of them")
     prompt = words if prompt is None else prompt
-    entering = {"image": image, "last_image": last_image, "image_at": image_at, "reference": reference}
+    entering: dict[str, Any] = {"image": image, "last_image": last_image, "image_at": image_at, "reference": reference}
     make("i2v", asked, prompt=prompt, control_scale=control_scale, **entering, **asdict(fitting))

@@ -76,8 +76,9 @@ def one_line(text: str) -> str:
 def plan_text(plan: Plan) -> str:
     """A plan as a table of its stages, then the file, the memory and the remarks."""
     rows: list[tuple[object, ...]] = [("stage", "frames", "pixels", "latents", "fps", "steps", "guidance", "memory")]
-    rows += [_stage_row(stage) for stage in plan.stages]
-    passes = [(f"{stage.kind} sigmas", _levels(stage.sigmas)) for stage in plan.stages if stage.steps]
+    stages = [stage for each in (plan, *plan.then) for stage in each.stages]
+    rows += [_stage_row(stage) for stage in stages]
+    passes = [(f"{stage.kind} sigmas", _levels(stage.sigmas)) for stage in stages if stage.steps]
     tail = [("file", _output_text(plan.output)), ("memory", human_bytes(plan.memory_bytes))]
     notes = [f"note: {one_line(note)}" for note in plan.notes]
     return "\n".join([columns(_head(plan)), "", columns(rows), "", columns([*passes, *tail]), *notes])
@@ -98,7 +99,8 @@ def _head(plan: Plan) -> list[tuple[object, ...]]:
     if plan.prompted:
         rows.append(("prompt", one_line(plan.prompt)))
     if not plan.on_frames:
-        rows.append(("model", plan.card_name))
+        names = [plan.card_name, *(each.card_name for each in plan.then if not each.on_frames)]
+        rows.append(("model", ", then ".join(names)))
     if plan.prompted:
         rows.append(("seed", "random" if plan.recipe.seed is None else plan.recipe.seed))
     if plan.windows.count > 1:

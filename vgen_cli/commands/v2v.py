@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from ..options import Audio, ControlScale, FitOptions, Mask, Prompt, Reference, Strength, Video
 from .asking import MakingOptions
@@ -32,5 +33,5 @@ def v2v(
 
     A clip longer than the model makes at once is made in windows that hold on to each other.
     """
-    entering = {"video": video, "mask": mask, "reference": reference, "control_scale": control_scale}
+    entering: dict[str, Any] = {"video": video, "mask": mask, "reference": reference, "control_scale": control_scale}
     make("v2v", asked, prompt=prompt, strength=strength, audio=audio, **entering, **asdict(fitting))

@@ -21,6 +21,7 @@ from .card import card_for
 from .controlled import controls_of, guided_by_clip
 from .doors import route
 from .extent import Sides, frames_in, sides_of
+from .following import Split, shown, split
 from .records import Controls, Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
 from .route import Route
 from .stages import given, with_memory
@@ -41,8 +42,35 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         UsageError: something this model cannot make; the message says what it can.
         ModelError: an unknown preset, or a schedule that cannot have so many steps.
     """
-    card = card_for(recipe, card)
-    sources = sources or Sources()
+    card, sources = card_for(recipe, card), sources or Sources()
+    parts = split(recipe, card)
+    return _plan(recipe, card, container, sources) if parts is None else _chain(recipe, card, container, sources, parts)
+
+
+def _chain(recipe: Recipe, card: ModelCard, container: str, sources: Sources, parts: Split) -> Plan:
+    """The plan of what a model makes, and those that follow, as one."""
+    first = last = _plan(parts.own, replace(card, upsampler=None), container, sources)
+    then: list[Plan] = []
+    for link in parts.links:
+        last = _plan(link, card.upsampler or card, container, shown(last.output, link.model))
+        then.append(last)
+    frames = min(last.output.num_frames, parts.num_frames or last.output.num_frames)
+    output = replace(
+        first.output, width=last.output.width, height=last.output.height, fps=last.output.fps, num_frames=frames
+    )
+    notes = [f"then {each.recipe.command}: {note}" for each in then for note in each.notes]
+    return replace(
+        first,
+        recipe=recipe,
+        output=replace(output, resample=False, resize=False),
+        notes=(*first.notes, *notes),
+        memory_bytes=max(each.memory_bytes for each in (first, *then)),
+        own=first.output,
+        then=tuple(then),
+    )
+
+
+def _plan(recipe: Recipe, card: ModelCard, container: str, sources: Sources) -> Plan:
     controlled = recipe.control is not None or recipe.mask is not None
     way = guided_by_clip(recipe, card, sources) if controlled else route(recipe, card, sources)
     stages = with_memory(way.stages, recipe, card)

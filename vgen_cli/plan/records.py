@@ -245,6 +245,8 @@ class Plan:
         made_fps: rate of the clip that the last stage makes.
         prompt: what the model is told; where the recipe has none, that of the clip that enters.
         pins, footage, controls: what enters.
+        own: the frames that it makes where other plans follow; else they are those of the file.
+        then: plans of `interpolate` and `upscale` that work on these, one after another.
         notes: remarks for the user.
         memory_bytes: expected.
     """
@@ -261,6 +263,8 @@ class Plan:
     pins: tuple[Pinned, ...] = ()
     footage: Footage | None = None
     controls: Controls = field(default_factory=Controls)
+    own: OutputPlan | None = None
+    then: tuple[Plan, ...] = ()
 
     @property
     def on_frames(self) -> bool:
@@ -288,6 +292,7 @@ class Plan:
             "pins": [pin.to_dict() for pin in self.pins],
             "footage": plain(asdict(replace(self.footage, facts=None))) if self.footage else None,
             "controls": self.controls.to_dict(),
+            "then": [each.to_dict() for each in self.then],
             "output": plain(asdict(self.output)),
             "notes": list(self.notes),
             "memory_bytes": self.memory_bytes,

@@ -74,7 +74,8 @@ def refuse(recipe: Recipe, command: str, what: str, names: tuple[str, ...]) -> N
 
 def fitted_notes(recipe: Recipe, sources: Sources, wanted: tuple[int, int]) -> tuple[str, ...]:
     """How pictures and clips are brought to a width and a height."""
-    sizes = {path: (facts.width, facts.height) for path, facts in sources.pictures.items()}
+    pictures = {path: facts for path, facts in sources.pictures.items() if path not in (recipe.reference or ())}
+    sizes = {path: (facts.width, facts.height) for path, facts in pictures.items()}
     sizes |= {path: (facts.width, facts.height) for path, facts in sources.clips.items()}
     if sources.video is not None:
         sizes[recipe.video or recipe.image or ""] = sources.video.width, sources.video.height
