@@ -27,6 +27,21 @@ def test_scores_of_rotated_vectors_depend_on_the_distance_alone():
     torch.testing.assert_close(score(3.0, 5.0), score(10.0, 12.0), atol=1e-5, rtol=1e-5)
 
 
+def test_a_narrow_rotation_turns_every_head_alike():
+    x, angles = torch.randn(2, 3, 12), torch.rand(3, 2)
+    heads = torch.cat([rotate(head, rotation(angles)) for head in x.split(4, dim=-1)], dim=-1)
+    torch.testing.assert_close(rotate(x, rotation(angles)), heads)
+    torch.testing.assert_close(rotate(x, rotation(angles.repeat(1, 3))), heads)
+
+
+@torch.no_grad()
+def test_what_is_left_out_of_self_attention():
+    layer, x, still = Attention(8, 2), torch.randn(2, 3, 8), rotation(torch.zeros(3, 4))
+    torch.testing.assert_close(layer.itself(x, still), layer(x))
+    assert torch.equal(layer.itself(x, still, "attention_skip"), layer.to_out[0](x))
+    assert torch.equal(layer.itself(x, still, "attention_values"), layer.to_out[0](layer.to_v(x)))
+
+
 @torch.no_grad()
 def test_attention_is_what_the_formula_says():
     layer = Attention(8, 2, context_dim=6)
@@ -56,3 +71,12 @@ def test_a_feed_forward_keeps_the_shape_and_names():
         "net.2.weight",
         "net.2.bias",
     }
+
+
+@torch.no_grad()
+def test_a_feed_forward_of_any_width_and_either_gelu():
+    for approximate in ("tanh", "none"):
+        layer, x = FeedForward(6, 10, 4, approximate=approximate), torch.randn(1, 2, 6)
+        hidden = torch.nn.functional.gelu(layer.net[0].proj(x), approximate=approximate)
+        assert hidden.shape == (1, 2, 10)
+        assert torch.equal(layer(x), layer.net[2](hidden))
