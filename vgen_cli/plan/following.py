@@ -52,7 +52,8 @@ def split(recipe: Recipe, card: ModelCard) -> Split | None:
     """
     other = card.upsampler
     if other is not None and recipe.command not in _DOORS:
-        way = "-m NAME says whose stages" if recipe.command in ("interpolate", "upscale") else "vgen upscale comes after"
+        enlarges = recipe.command in ("interpolate", "upscale")
+        way = "-m NAME says whose stages" if enlarges else "vgen upscale comes after"
         raise UsageError(f"{flag('upsampler')} does not apply to {recipe.command}; {way}")
     if recipe.draft or recipe.command not in _DOORS or recipe.images is not None:
         return None
@@ -79,9 +80,8 @@ def split(recipe: Recipe, card: ModelCard) -> Split | None:
 
 def shown(output: OutputPlan, model: str) -> Sources:
     """What a plan makes, as the clip that enters the next."""
-    facts = ClipFacts(
-        output.width, output.height, output.fps, output.num_frames, float(output.num_frames / output.fps), "", "", 0, 0, ""
-    )  # fmt: skip
+    seconds = float(output.num_frames / output.fps)
+    facts = ClipFacts(output.width, output.height, output.fps, output.num_frames, seconds, "", "", 0, 0, "")
     return Sources(facts, recipe={"model": model})
 
 
