@@ -433,6 +433,21 @@ def test_what_stays_in_float32_is_what_diffusers_keeps_so(pair, name):
     assert [key for key in names if any(part in f".{key}" for part in ours.PRECISE)] == kept
 
 
+@pytest.mark.parametrize(("dtype", "least"), [(torch.float16, torch.float32), (torch.float64, torch.float64)])
+def test_a_file_is_loaded_that_way(network, tmp_path, dtype, least):
+    from models.checkpoint.build import load
+    from models.checkpoint.parts import Part
+    from models.checkpoint.save import save
+    from models.checkpoint.shards import folder_tensors
+
+    ours = network("flf2v")
+    save(ours, tmp_path)
+    part = Part("transformer", "transformer", "wan", tmp_path, "diffusers", ours.config, folder_tensors(tmp_path))
+    for key, value in load(part, dtype=dtype).state_dict().items():
+        assert value.dtype == (least if any(each in f".{key}" for each in ours.PRECISE) else dtype), key
+    assert torch.equal(load(part).proj_out.weight, ours.proj_out.weight)
+
+
 @pytest.mark.parametrize("name", ["i2v", "vace"])
 @torch.no_grad()
 def test_in_half_precision_it_stays_as_near_as_diffusers_does(pair, name):
