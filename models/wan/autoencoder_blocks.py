@@ -35,8 +35,9 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, …)` → the same shape and dtype."""
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        return F.normalize(wide, dim=1).to(x.dtype).mul_(len(self.gamma) ** 0.5).mul_(self.gamma)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).clamp_min(1e-12)
+        return (x / length).to(x.dtype).mul_(len(self.gamma) ** 0.5).mul_(self.gamma)
 
 
 class ResidualBlock(nn.Module):
@@ -53,7 +54,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
         """`(B, C, T, H, W)` → `(B, C', T, H, W)`."""
         h = self.conv1(self.conv1.joined(activated(self.norm1(x)), stream))
-        h = self.conv2.joined(activated(self.norm2(h)), stream)
+        h = activated(self.norm2(h))
+        h = self.conv2.joined(h, stream)
         h = self.conv2(h)
         h += x if self.conv_shortcut is None else self.conv_shortcut(x)
         return h
