@@ -1,9 +1,14 @@
+import json
+from dataclasses import replace
+
 import pytest
+import torch
 
 from models.errors import UnsupportedConfigError
-from models.text.config import TextEncoderConfig, encoder_names, encoder_prefix, shapes_config
+from models.text.config import ORIGINAL_MAP, TextEncoderConfig, encoder_names, encoder_prefix, shapes_config
 from models.text.t5 import network
 
+XXL = TextEncoderConfig()
 TINY = TextEncoderConfig(vocab_size=12, d_model=8, d_kv=4, d_ff=16, num_layers=2, num_heads=2)
 
 
@@ -75,3 +80,33 @@ def test_names_behind_a_prefix(prefix):
 
 def test_a_name_that_only_ends_alike_is_no_encoder():
     assert encoder_prefix(["my_encoder.block.0.layer.0.SelfAttention.q.weight"]) is None
+
+
+def test_an_umt5_is_known_by_its_configuration_and_by_its_tables_of_positions(tmp_path):
+    from transformers import UMT5Config
+
+    UMT5Config(vocab_size=128, d_model=32, d_kv=8, num_heads=4, d_ff=64, num_layers=2).save_pretrained(tmp_path)
+    config = TextEncoderConfig.from_dict(json.loads((tmp_path / "config.json").read_text()))
+    assert (config.model_type, config.feed_forward_proj) == ("umt5", "gated-gelu")
+    assert config.to_dict()["architectures"] == ["UMT5EncoderModel"]
+    assert TextEncoderConfig.from_dict({"model_type": "umt5", "d_model": 8}).vocab_size == UMT5Config().vocab_size
+
+
+def test_the_names_of_wans_own_file_are_known():
+    with torch.device("meta"):
+        state = network(replace(XXL, model_type="umt5", vocab_size=256384)).state_dict()
+    state.pop("encoder.embed_tokens.weight")
+    assert len(state) == 242
+    assert sum(tensor.numel() for tensor in state.values()) == 5_680_910_336
+    names = {ORIGINAL_MAP.original(name): name for name in state}
+    assert {
+        "token_embedding.weight", "norm.weight", "blocks.23.norm1.weight", "blocks.0.norm2.weight",
+        "blocks.3.attn.q.weight", "blocks.3.attn.o.weight", "blocks.5.pos_embedding.embedding.weight",
+        "blocks.0.ffn.gate.0.weight", "blocks.0.ffn.fc1.weight", "blocks.0.ffn.fc2.weight",
+    } < set(names)  # fmt: skip
+    for prefix in ("", "t5."):
+        stored = [prefix + name for name in names] + [f"{prefix}spiece_model"]
+        assert encoder_prefix(stored) == prefix
+        assert encoder_names(stored, prefix) == {ours: prefix + theirs for theirs, ours in names.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    assert shapes_config(shapes) == replace(XXL, model_type="umt5", vocab_size=256384)
