@@ -28,6 +28,7 @@ _ALIASES = {
     "cfg_scale": "guidance_scale",
     "num_inference_steps": "steps",
     "name": "output",
+    "video_at": "image_at",
 }
 _RECIPE = tuple(field.name for field in fields(Recipe))
 _SWITCHES = frozenset(field.name for field in fields(Recipe) if "bool" in str(field.type))

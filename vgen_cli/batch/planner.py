@@ -5,13 +5,14 @@ Each model is located once, and rows that differ in prompt and seed alone are pl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..media.encode import encoder_of
 from ..media.spec import EncodeSpec, check_encoding
 from ..recipe import Recipe
-from ..weights import finder, named
+from ..weights import finder, located, named
 from .jobs import Job
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ def home(recipe: Recipe) -> Home:
 
 
 class Planner:
-    """The plans of a batch."""
+    """The plans of a batch.
 
-    def __init__(self) -> None:
-        self._located = finder()
+    Args:
+        look: how weights are found, `located` or `foreseen`.
+    """
+
+    def __init__(self, look: Callable[[Recipe], Located] = located) -> None:
+        self._located = finder(look)
+        self._notes: dict[str, None] = {}
         self._checked: dict[tuple[Recipe, str], Plan] = {}
         self._largest: dict[Home, Plan] = {}
 
@@ -47,6 +53,7 @@ class Planner:
 
         recipe = job.recipe
         found = self._located(recipe)
+        self._notes.update(dict.fromkeys(found.notes))
         plan = make_plan(recipe, found.card, job.place.container, look(recipe))
         return replace(plan, notes=(*plan.notes, *found.notes)), found
 
@@ -70,6 +77,11 @@ class Planner:
     def largest(self, recipe: Recipe) -> Plan:
         """Of all checked plans that share weights and machine with a recipe, the one that needs the most memory."""
         return self._largest[home(recipe)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks on the weights of all that was planned, each once."""
+        return tuple(self._notes)
 
     def check_encoders(self) -> None:
         """Whether ffmpeg can encode all that was checked.

@@ -29,6 +29,7 @@ from ..errors import RunError, UsageError
 from ..media.destination import check_destination
 from ..options import (
     Audio,
+    Before,
     Control,
     ControlScale,
     EncodingOptions,
@@ -53,11 +54,12 @@ from ..options import (
 )
 from ..quantities import human_rate, quoted
 from ..recipe import Recipe
+from ..weights import foreseen, located
 from .asking import read_prompt
 from .machine import check_device, check_folder
 from .making import FACTS
 from .naming import container_of, stem_of
-from .showing import columns, say, say_json
+from .showing import columns, one_line, say, say_json
 
 EXAMPLES = (
     ("vgen batch prompts.txt", "every line, into the folder prompts/"),
@@ -119,6 +121,7 @@ class EnteringOptions:
     control: Control = None
     control_scale: ControlScale = None
     reference: Reference = None
+    before: Before = None
     audio: Audio = None
     factor: Factor = None
     scale: Scale = None
@@ -171,7 +174,7 @@ def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOpti
     folder = Path(asked.out_dir) if asked.out_dir else Path(path.stem)
     defaults = {**rows.values(), **({"format": check_format(asked.format)} if asked.format else {})}
     namer = Namer(folder, _slug, _extension, TEMPLATE if asked.name_template is None else asked.name_template)
-    faults, planner = Faults(path), Planner()
+    faults, planner = Faults(path), Planner(foreseen if shell.dry_run else located)
     jobs = read_jobs(path, defaults, namer, faults)
     for job in jobs:
         _check(job, planner, faults)
@@ -293,3 +296,5 @@ def _show(jobs: list[Job], planner: Planner, there: set[Path], *, json_lines: bo
         table.append((job.line, job.recipe.command, size, output.num_frames, human_rate(output.fps), job.place, remark))
     if not json_lines:
         say(f"{columns(table)}\n\n{len(jobs)} clips, {duration(float(seconds))} in all; {len(there)} there already")
+        for note in planner.notes:
+            say(f"note: {one_line(note)}")

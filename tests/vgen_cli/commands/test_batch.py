@@ -56,6 +56,17 @@ def test_every_row(shell, rendered, rows):
     assert report()[1]["facts"]["width"] == 64
 
 
+def test_a_plan_needs_no_weights(shell, rows):
+    file = rows("a red circle\na star --model nano\n")
+    done = shell("plan", "batch", file, "-m", "ltxv-2b-0.9.5")
+    assert done.code == 0, done.err
+    assert "1216x704" in done.out
+    assert done.out.count("note: the weights are not here; fetch them: vgen models pull ltxv-2b-0.9.5") == 1
+    planned = shell("batch", file, "-m", "ltxv-2b-0.9.5", "--dry-run", "--json").out.splitlines()
+    assert [json.loads(each)["model"] for each in planned] == ["ltxv-2b-0.9.5", "nano"]
+    assert "vgen models pull" in shell("batch", file, "-m", "ltxv-2b-0.9.5").err
+
+
 def test_what_is_there_is_skipped(shell, rendered, rows):
     assert shell("batch", rows("a\nb\n")).code == 0
     made = sorted(path.name for path in Path("rows").iterdir())
