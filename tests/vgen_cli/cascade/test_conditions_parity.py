@@ -120,6 +120,60 @@ def footage(tmp_path):
     return save
 
 
+CLIPS = {
+    "at the beginning": ((0, 17, 1.0),),
+    "at the beginning, soft": ((0, 20, 0.7),),
+    "inside": ((8, 17, 1.0),),
+    "inside, soft": ((8, 17, 0.6), (0, 1, 1.0)),
+    "inside, all of it before the clip": ((16, 9, 1.0),),
+    "as much as has room": ((0, 1, 0.9), (16, 30, 1.0)),
+    "of which one frame has room": ((29, 10, 1.0), (0, 9, 0.9)),
+    "over another": ((0, 25, 0.4), (8, 24, 0.8)),
+    "at both ends": ((0, 9, 1.0), (16, 17, 1.0)),
+}
+
+
+@pytest.mark.parametrize("case", CLIPS)
+def test_clips_at_frames_are_those_of_the_condition_pipeline(tiny, vgen, footage, pictures, case):
+    model = tiny("0.9.5", "plain", "LTXConditionPipeline")
+    conditions, options = [], []
+    for frame, count, strength in CLIPS[case]:
+        still, moving = (picture(1), None) if count == 1 else (None, clip(count))
+        conditions.append(LTXVideoCondition(still, moving, frame, strength))
+        path = pictures(1) if count == 1 else footage(moving)
+        options += ["--image-at", f"{frame}:{path}:{strength}"]
+    theirs = model.render(
+        PROMPT, seed=7, width=WIDTH, height=HEIGHT, num_frames=33, frame_rate=24, conditions=conditions,
+        negative_prompt=NEGATIVE, num_inference_steps=3, guidance_scale=3.0,
+    )  # fmt: skip
+    ours = vgen(
+        model.folder, PROMPT, "--compat", "diffusers", "-n", NEGATIVE, "--size", f"{WIDTH}x{HEIGHT}", "--fps", 24,
+        "--num-frames", 33, "--steps", 3, "-g", 3, "-s", 7, *options, door=("i2v", "-p"),
+    )  # fmt: skip
+    ours.assert_like(theirs)
+
+
+def test_what_came_before_a_clip_is_that_of_the_condition_pipeline(tiny, vgen, footage):
+    model = tiny("0.9.5", "plain", "LTXConditionPipeline")
+    frames = clip(20)
+    folder = footage(frames)
+    recipe = Recipe.create(command="extend", video=str(folder), num_frames=20, compat="diffusers", before=True)
+    plan = make_plan(recipe, locate(model.folder).card, sources=look(recipe))
+    assert (plan.windows.count, plan.windows.frames, plan.footage.overlap) == (1, 41, 17)
+    theirs = model.render(
+        PROMPT, seed=4, width=WIDTH, height=HEIGHT, num_frames=41, frame_rate=24,
+        conditions=[LTXVideoCondition(None, frames[:17], 24, 1.0)], num_inference_steps=3, guidance_scale=3.0,
+    )  # fmt: skip
+    ours = vgen(
+        model.folder, PROMPT, "--compat", "diffusers", "--num-frames", 20, "--before", "--steps", 3, "-g", 3, "-s", 4,
+        door=("extend", folder),
+    )  # fmt: skip
+    assert (ours.latents - theirs.latents).abs().max() <= 1e-5
+    assert ours.frames.shape[0] == 40
+    assert np.abs(ours.frames[:20].astype(int) - theirs.frames[4:24]).max() <= 1
+    assert np.array_equal(ours.frames[36:], np.stack(frames[16:]))
+
+
 @pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (64, 64)])
 def test_an_enlarged_clip_is_that_of_the_upsample_pipeline(tiny, vgen, footage, size):
     model = tiny("0.9.5", "plain", "LTXConditionPipeline", upsamplers=True)
