@@ -58,12 +58,12 @@ def _chain(recipe: Recipe, card: ModelCard, container: str, sources: Sources, pa
     output = replace(
         first.output, width=last.output.width, height=last.output.height, fps=last.output.fps, num_frames=frames
     )
-    notes = [f"then {each.recipe.command}: {note}" for each in then for note in each.notes]
+    told = [note for each in then for note in each.notes if not note.startswith("method ")]
     return replace(
         first,
         recipe=recipe,
         output=replace(output, resample=False, resize=False),
-        notes=(*first.notes, *notes),
+        notes=(*first.notes, *told),
         memory_bytes=max(each.memory_bytes for each in (first, *then)),
         own=first.output,
         then=tuple(then),
