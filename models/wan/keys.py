@@ -108,6 +108,13 @@ ORIGINAL_VALUES: Mapping[str, tuple[Any, ...]] = {
 
 TRANSFORMER_MAP = KeyMap(then=TRANSFORMER_ROWS)
 
+OPTIONAL = (
+    "img_emb", "image_embedder", "k_img", "v_img", "norm_k_img", "add_k_proj", "add_v_proj", "norm_added_k",
+)  # fmt: skip
+"""Words in the names of layers that only transformers which read an image encoder have, in either layout: what a LoRA
+has for them is left out where they are not.
+"""
+
 
 def autoencoder_map(names: Iterable[str]) -> KeyMap:
     """The key map of the autoencoder that has these original names (prefix off), by the structure of its levels.
