@@ -18,7 +18,7 @@ from .shapes import Compression
 BASE, TEMPORAL, SPATIAL = "base", "temporal-upsample", "spatial-upsample"
 STAGE_KINDS = (BASE, TEMPORAL, SPATIAL)
 FROM_FOLDER = "from_folder"
-"""In place of a schedule's name: take what the folder's scheduler config says."""
+"""In place of a schedule's name: take what the folder's scheduler config says; `schedule_args` are `folder_schedule`'s."""
 PARTS = (
     "transformer", "transformer_2", "autoencoder", "text_encoder", "tokenizer", "image_encoder", "temporal_upsampler",
     "spatial_upsampler",
@@ -78,6 +78,7 @@ class Stage:
         steps, schedule, schedule_args: of the pass: the base's own, or the one after an upsample, whose first sigma
             re-noises. A name of `models.diffusion.sigmas.NAMES` and its parameters but steps and positions.
         sigmas: an explicit schedule instead. An upsample with neither steps nor sigmas has no pass.
+        shifts: (pixels, shift): the shift of the schedule for frames of up to so many pixels, the smallest first.
         skip_initial, skip_final: sigmas of the schedule left out at either end.
         sampler: a name of `models.diffusion.names.SAMPLER_NAMES`.
         guidance: spans from high noise to low.
@@ -97,6 +98,7 @@ class Stage:
     schedule: str = "linear"
     schedule_args: Mapping[str, Any] = field(default_factory=dict)
     sigmas: tuple[float, ...] | None = None
+    shifts: tuple[tuple[int, float], ...] = ()
     skip_initial: int = 0
     skip_final: int = 0
     sampler: str = "euler"
@@ -117,6 +119,10 @@ class Stage:
         """Sigmas above 0 of the pass after an upsample; empty where there is none."""
         passes = self.kind != BASE and (self.sigmas is not None or self.steps is not None)
         return self.levels()[:-1] if passes else ()
+
+    def shift_for(self, pixels: int) -> float | None:
+        """The shift for frames of so many pixels, where their size changes it."""
+        return next((shift for most, shift in self.shifts if pixels <= most), None)
 
     def levels(self, steps: int | None = None, **changed: Any) -> tuple[float, ...]:
         """The sigmas of the pass, the last one 0.
@@ -146,6 +152,8 @@ class Stage:
         spans = tuple(values.pop("guidance", self.guidance))
         spans = tuple(each if isinstance(each, Guidance) else Guidance(**_plain(each)) for each in spans)
         every = {name: values.pop(key) for key, name in _GUIDANCE.items() if key in values}
+        if "shifts" in values:
+            values["shifts"] = tuple((int(most), float(shift)) for most, shift in values["shifts"])
         return replace(self, **values, guidance=tuple(replace(span, **every) for span in spans))
 
 
@@ -209,6 +217,7 @@ class ModelCard:
             pixel in the decoder; for the plan's estimate of memory.
         files: what `vgen models pull` fetches.
         presets: named sets of values, with tables `base`, `temporal` and `spatial` for the stages.
+        loras: published files that change it; those of a preset are added where that is chosen.
         pipeline, scheduler: what the folder's `model_index.json` and scheduler config said, for `compat`.
         compat_values: compatibility → pipeline class → values that differ.
         upsampler: of another model, whose stages enlarge what this one makes; for a recipe that names one.
@@ -263,6 +272,7 @@ class ModelCard:
     values_per_pixel: int = 48
     files: tuple[ModelFile, ...] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    loras: tuple[ModelFile, ...] = ()
     pipeline: str = ""
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     compat_values: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
@@ -316,7 +326,7 @@ class ModelCard:
         if card.base.schedule != FROM_FOLDER:
             return card
         if self.scheduler:
-            return card.with_base(**folder_schedule(self.scheduler))
+            return card.with_base(**folder_schedule(self.scheduler, **card.base.schedule_args))
         return card.with_base(schedule=self.base.schedule, schedule_args=self.base.schedule_args)
 
     def preset(self, name: str) -> ModelCard:
@@ -379,8 +389,9 @@ def typed(values: Mapping[str, Any]) -> dict[str, Any]:
             made[key] = Fraction(made[key])
     if isinstance(made.get("compression"), Mapping):
         made["compression"] = Compression(**made["compression"])
-    if "files" in made:
-        made["files"] = tuple(each if isinstance(each, ModelFile) else ModelFile(**each) for each in made["files"])
+    for key in ("files", "loras"):
+        if key in made:
+            made[key] = tuple(each if isinstance(each, ModelFile) else ModelFile(**each) for each in made[key])
     return made
 
 

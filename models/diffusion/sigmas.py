@@ -39,14 +39,15 @@ def explicit(values: Sequence[float]) -> list[float]:
     return sigmas
 
 
-def linear(steps: int, start: float = 1.0, stop: float = 0.0) -> list[float]:
-    """Even steps from `start` towards `stop`, which itself is left out; then 0.
+def linear(steps: int, start: float = 1.0, stop: float = 0.0, *, closed: bool = False) -> list[float]:
+    """Even steps from `start` towards `stop`, which itself is left out, or with `closed` is the last one; then 0.
 
     `linear(n)` is 1, (n-1)/n, …, 1/n, 0. Wan's own grid is `start=0.999`; that of diffusers' UniPC
     `stop=0.001`.
     """
     _check_steps(steps)
-    return explicit([start + (stop - start) * i / steps for i in range(steps)])
+    parts = max(1, steps - 1) if closed else steps
+    return explicit([start + i * ((stop - start) / parts) for i in range(steps)])  # as numpy.linspace rounds it
 
 
 def time_shift(sigma: float, shift: float) -> float:
@@ -57,14 +58,17 @@ def time_shift(sigma: float, shift: float) -> float:
     Source: Esser et al. 2024 (Stable Diffusion 3), equation 23.
     """
     _check_shift(shift)
-    if sigma == 0.0:
-        return 0.0
-    return shift / (shift + (1.0 / sigma - 1.0))  # in this form 1 stays 1 exactly
+    if sigma in (0.0, 1.0):
+        return float(sigma)
+    return shift * sigma / (1.0 + (shift - 1.0) * sigma)  # as diffusers rounds it, whose timesteps are cut off
 
 
-def shifted(steps: int, shift: float, start: float = 1.0, stop: float = 0.0) -> list[float]:
-    """The linear schedule, every sigma shifted once (`time_shift`)."""
-    return explicit([time_shift(sigma, shift) for sigma in linear(steps, start, stop)[:-1]])
+def shifted(
+    steps: int, shift: float, start: float = 1.0, stop: float = 0.0, *, closed: bool = False, ceiling: float = 1.0
+) -> list[float]:
+    """The linear schedule, every sigma shifted once (`time_shift`), and none above `ceiling`."""
+    levels = linear(steps, start, stop, closed=closed)[:-1]
+    return explicit([min(ceiling, time_shift(sigma, shift)) for sigma in levels])
 
 
 def shifted_terminal(
