@@ -36,7 +36,7 @@ def base_stage(recipe: Recipe, card: ModelCard, pixels: PixelShape, fps: Fractio
         pixels,
         latent,
         fps,
-        sigmas=_base_sigmas(recipe, card, base, latent.positions),
+        sigmas=_base_sigmas(recipe, card, base, pixels, latent.positions),
         guidance=guidance_of(recipe, card, base.guidance),
         sampler=recipe.sampler or base.sampler,
     )
@@ -201,7 +201,9 @@ def _times(wanted: int, factor: int) -> int:
     return times
 
 
-def _base_sigmas(recipe: Recipe, card: ModelCard, base: Stage, positions: int) -> tuple[float, ...]:
+def _base_sigmas(
+    recipe: Recipe, card: ModelCard, base: Stage, pixels: PixelShape, positions: int
+) -> tuple[float, ...]:
     if base.sigmas is not None:
         if recipe.flow_shift is not None:
             raise UsageError(f"--flow-shift does not apply: {card.name} has a fixed list of sigmas")
@@ -210,6 +212,9 @@ def _base_sigmas(recipe: Recipe, card: ModelCard, base: Stage, positions: int) -
             raise UsageError(f"--steps {recipe.steps} is too many: {card.name} has a fixed list of {listed} sigmas")
         return base.levels(recipe.steps)
     args: dict[str, Any] = {}
+    shift = base.shift_for(pixels.width * pixels.height)
+    if shift is not None:
+        args["shift"] = shift
     if recipe.flow_shift is not None:
         if base.schedule not in ("linear", "shifted", "shifted_terminal"):
             raise UsageError(f"--flow-shift does not apply: the {base.schedule} schedule of {card.name} has no shift")
