@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -41,8 +42,8 @@ class LeftOut:
 class Official:
     """The runner's loop round the networks of a tiny pipeline; all noise from one seed, drawn as diffusers draws it."""
 
-    def __init__(self, model: Any, seed: int) -> None:
-        self.model, self.generator = model, torch.Generator().manual_seed(seed)
+    def __init__(self, model: Any, seed: int, *, causal: bool = True) -> None:
+        self.model, self.generator, self.causal = model, torch.Generator().manual_seed(seed), causal
         self.vae, self.transformer = model.pipeline.vae, model.pipeline.transformer
         self.mean, self.std = (value.view(1, -1, 1, 1, 1) for value in (self.vae.latents_mean, self.vae.latents_std))
 
@@ -54,11 +55,17 @@ class Official:
         told = pipeline.tokenizer(prompt, padding="max_length", max_length=256, truncation=True, return_tensors="pt")
         return pipeline.text_encoder(told.input_ids, attention_mask=told.attention_mask)[0], told.attention_mask
 
-    def encoded(self, picture: torch.Tensor, size: int) -> torch.Tensor:
-        """`(1, 3, H, W)` in [-1, 1] → normalised latents at a size, drawn from the posterior."""
-        posterior = self.vae.encode(functional.interpolate(picture, (size, size), mode="bilinear")[:, :, None])
-        raw = posterior.latent_dist
+    def encoded(self, frames: torch.Tensor, size: int) -> torch.Tensor:
+        """`(t, 3, H, W)` in [-1, 1] → normalised latents at a size, drawn from the posterior."""
+        small = functional.interpolate(frames, (size, size), mode="bilinear")
+        raw = self.vae.encode(small.transpose(0, 1)[None]).latent_dist
         return (raw.mean + raw.std * self.noise(*raw.mean.shape) - self.mean) / self.std
+
+    def coords(self, shape: Sequence[int], frame: int = 0) -> torch.Tensor:
+        """Seconds, rows and columns of latents `(T, h, w)` that begin at a frame, `(3, S)`."""
+        t, y, x = (axis.flatten().float() for axis in torch.meshgrid(*map(torch.arange, shape), indexing="ij"))
+        frames = (8 * t - 7).clamp(min=0) if self.causal else 8 * t
+        return torch.stack(((frames + frame) / FPS, 32 * y, 32 * x))
 
     def ask(self, tokens: torch.Tensor, told: torch.Tensor, prompt: str, coords: torch.Tensor) -> torch.Tensor:
         words, mask = self.text(prompt)
@@ -91,27 +98,51 @@ class Official:
                 made = made * (span.rescale * text.std() / made.std() + 1 - span.rescale)
         return made
 
-    def sampled(
-        self, latents: torch.Tensor, picture: torch.Tensor | None, levels: Sequence[float], spans: Sequence[Guidance]
-    ) -> torch.Tensor:
-        """Latents `(1, C, T, h, w)` at the first level → clean ones; a picture held in their first frame."""
+    def conditioned(
+        self, latents: torch.Tensor, shown: Sequence[tuple[torch.Tensor, int]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Tokens, what is held of them, and their places: those of frames that are shown at a frame first."""
         frames, height, width = latents.shape[2:]
-        held = torch.zeros(1, frames * height * width)
-        if picture is not None:
-            latents[:, :, :1] = self.encoded(picture, 32 * height)
-            held[:, : height * width] = 1
-        grid = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing="ij")
-        t, y, x = (axis.flatten().float() for axis in grid)
-        coords = torch.stack(((8 * t - 7).clamp(min=0) / FPS, 32 * y, 32 * x))[None]
-        tokens = first = latents.flatten(2).transpose(1, 2)
+        held = torch.zeros(1, frames, height, width)
+        tokens, masks, places = [], [], []
+        for piece, frame in shown:
+            clean = self.encoded(piece, 32 * height)
+            if frame == 0:
+                latents[:, :, : clean.shape[2]], held[:, : clean.shape[2]] = clean, 1
+                continue
+            begin = frame // 8 + 2
+            until = begin + clean.shape[2] - 2
+            if until > begin:
+                latents[:, :, begin:until], held[:, begin:until] = clean[:, :, 2:], 1
+            clean = clean[:, :, :2]
+            self.noise(*clean.shape)  # drawn for a strength below 1
+            tokens.append(clean.flatten(2).transpose(1, 2))
+            masks.append(torch.ones(1, tokens[-1].shape[1]))
+            places.append(self.coords(clean.shape[2:], frame))
+        tokens.append(latents.flatten(2).transpose(1, 2))
+        masks.append(held.flatten(1))
+        places.append(self.coords((frames, height, width)))
+        return torch.cat(tokens, 1), torch.cat(masks, 1), torch.cat(places, 1)[None]
+
+    def sampled(
+        self,
+        latents: torch.Tensor,
+        shown: Sequence[tuple[torch.Tensor, int]],
+        levels: Sequence[float],
+        spans: Sequence[Guidance],
+    ) -> torch.Tensor:
+        """Latents `(1, C, T, h, w)` at the first level → clean ones, with frames that are shown from a frame on."""
+        shape = latents.shape
+        tokens, held, coords = self.conditioned(latents, shown)
+        first = tokens
         for sigma, after in pairwise(levels):
             span = next((each for each in spans if each.until <= sigma + 1e-6), spans[-1])
-            if picture is not None:
+            if shown:
                 noised = first + 0.15 * sigma**2 * self.noise(*tokens.shape)
                 tokens = torch.where(held[..., None] == 1, noised, tokens)
             made = self.velocity(span, tokens, (1 - held).clamp(max=sigma), coords)
             tokens = torch.where(held[..., None] == 1, tokens, tokens - (sigma - after) * made)
-        return tokens.transpose(1, 2).reshape(latents.shape)
+        return tokens[:, -math.prod(shape[2:]) :].transpose(1, 2).reshape(shape)
 
     def upsampled(self, latents: torch.Tensor) -> torch.Tensor:
         raw = self.model.upsamplers["latent_upsampler"].latent_upsampler(latents * self.std + self.mean)
@@ -128,17 +159,41 @@ class Official:
         return ((video / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
+def smooth(number: int) -> np.ndarray:
+    small = np.random.default_rng(number).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
 @pytest.fixture
 def picture(tmp_path):
-    small = np.random.default_rng(1).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    """The path of a picture, and what enters of it."""
     path = tmp_path / "picture.png"
-    Image.fromarray(small).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(path)
-    return path
+    Image.fromarray(smooth(1)).save(path)
+    return path, as_film(smooth(1)[None])
 
 
-@pytest.mark.parametrize("enters", [False, True])
+@pytest.fixture
+def footage(tmp_path):
+    """The path of a clip of 17 frames, and what enters of it."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "recipe.json").write_text(f'{{"fps": {FPS}}}')
+    shares = np.linspace(0, 1, 17)[:, None, None, None]
+    frames = np.uint8((1 - shares) * smooth(2) + shares * smooth(3))
+    for index, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{index:05d}.png")
+    return folder, as_film(frames)
+
+
+def as_film(frames: np.ndarray) -> torch.Tensor:
+    """Every frame compressed alone, `(t, 3, H, W)` in [-1, 1]."""
+    levels = np.concatenate([recompressed(frame[None], 29) for frame in frames])
+    return torch.from_numpy(levels).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@pytest.mark.parametrize("enters", ["", "picture", "clip", "both"])
 @torch.no_grad()
-def test_two_passes_guided_by_spans(tiny, vgen, monkeypatch, picture, enters):
+def test_two_passes_guided_by_spans(tiny, vgen, monkeypatch, picture, footage, enters):
     model = tiny("0.9.5", "plain", "LTXConditionPipeline", upsamplers=True)
     later = [0.9094, 0.725, 0.4219]
     plain = ModelCard.compat
@@ -150,21 +205,42 @@ def test_two_passes_guided_by_spans(tiny, vgen, monkeypatch, picture, enters):
         },
     }  # fmt: skip
     monkeypatch.setattr(ModelCard, "compat", lambda card, other: plain(card, other).changed(values))
-    runner, still = Official(model, 6), None
-    if enters:
-        levels = recompressed(np.asarray(Image.open(picture))[None], 29)[0]
-        still = torch.from_numpy(levels).permute(2, 0, 1)[None] / 127.5 - 1
+    runner = Official(model, 6)
+    frames = 25 if enters in ("clip", "both") else FRAMES
+    shown = [(picture[1], 0)] if enters in ("picture", "both") else []
+    shown += [(footage[1], 8)] if enters in ("clip", "both") else []
     spans = [Guidance(**{**span, "stg_layers": tuple(span.get("stg_layers", ()))}) for span in SPANS]
     first = schedules.skip(schedules.linear_quadratic(8), final=1)
-    small = runner.sampled(runner.noise(1, 8, 2, 1, 1), still, first, spans)
+    small = runner.sampled(runner.noise(1, 8, (frames - 1) // 8 + 1, 1, 1), shown, first, spans)
     large = runner.upsampled(small)
     large = later[0] * runner.noise(*large.shape) + (1 - later[0]) * large
-    large = runner.sampled(large, still, [*later, 0.0], [Guidance(stg_scale=1.0, stg_layers=(1,), star=True)])
+    large = runner.sampled(large, shown, [*later, 0.0], [Guidance(stg_scale=1.0, stg_layers=(1,), star=True)])
+    door = {"": ("t2v",), "picture": ("i2v", picture[0])}.get(enters, ("i2v", "--image-at", f"8:{footage[0]}", "-p"))
+    more = ("--image-at", f"0:{picture[0]}") if enters == "both" else ()
     ours = vgen(
-        model.folder, PROMPT, "-n", NEGATIVE, "--size", f"{SIZE}x{SIZE}", "--fps", FPS, "--num-frames", FRAMES, "-s", 6,
-        door=("i2v", picture) if enters else ("t2v",),
+        model.folder, PROMPT, "-n", NEGATIVE, "--size", f"{SIZE}x{SIZE}", "--fps", FPS, "--num-frames", frames,
+        "-s", 6, door=(*door[:1], *more, *door[1:]),
     )  # fmt: skip
     ours.assert_like(type(ours)(runner.decoded(large, 0.6), large))
+
+
+@torch.no_grad()
+def test_a_clip_pinned_in_a_model_without_causal_time(tiny, vgen, monkeypatch, footage):
+    """Its second latent frame stands a whole one further on, as the runner has it for what was made before 0.9.5."""
+    model = tiny("0.9.1", "plain", "LTXPipeline")
+    levels = [1.0, 0.8, 0.4]
+    plain = ModelCard.compat
+    values = {"base": {"sigmas": levels, "guidance": [{"scale": 3.0}]}}
+    monkeypatch.setattr(ModelCard, "compat", lambda card, other: plain(card, other).changed(values))
+    runner = Official(model, 5, causal=False)
+    shown, spans = [(footage[1], 8)], [Guidance(scale=3.0)]
+    theirs = runner.sampled(runner.noise(1, 8, 4, 3, 3), shown, [*levels, 0.0], spans)
+    ours = vgen(
+        model.folder, PROMPT, "-n", NEGATIVE, "--size", f"{SIZE}x{SIZE}", "--fps", FPS, "--num-frames", 25, "-s", 5,
+        door=("i2v", "--image-at", f"8:{footage[0]}", "-p"),
+    )  # fmt: skip
+    assert (ours.latents - theirs).abs().max() <= 1e-5
+    assert theirs.std() > 0.5
 
 
 @pytest.mark.parametrize("strength", [0, 0.4, 0.9])
