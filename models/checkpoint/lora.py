@@ -112,7 +112,7 @@ def _read(file: Path, parts: Sequence[Part]) -> tuple[dict[str, dict[str, list[C
     """Part → tensor → what one file adds to it; and a note of what it has for layers that are not there."""
     header = read_header(file)
     layers: dict[tuple[str, str], dict[str, StoredTensor]] = defaultdict(dict)
-    names, unknown, skipped = Names(parts), [], []
+    names, unknown, skipped = Names(parts, header.tensors), [], []
     for key, stored in table(header).items():
         places, role = names.find(key)
         if not places and names.optional(key):

@@ -15,6 +15,7 @@ PREFIXES = (
     "dit.", "unet.", "lora_unet__", "lora_unet_", "lora_transformer_",
 )  # fmt: skip
 """What files put in front of a layer's name in a transformer, one or several."""
+_SECOND = "transformer_2."
 
 _TEXT = re.compile(
     r"(?:base_model\.model\.)?(?:text_encoders\.[^.]+\.(?:transformer\.)?|text_encoder\d?\.|lora_te\d?_)"
@@ -43,14 +44,19 @@ Place = tuple[str, str]
 class Names:
     """The layers of several parts by every name that files give them: ours, the original files', either with
     underscores for dots; the last by way of the known names, for an underscore may be either.
+
+    Args:
+        parts: that a file may change.
+        keys: of all its entries; where some are named for the second transformer, the others are not for it.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], keys: Iterable[str]) -> None:
         self._layers = {part.name: _layers(part) for part in parts}
         self._tables = {part.name: _tables(part) for part in parts}
         optional = {word for part in parts for word in _optional(part)}
         self._optional = re.compile(rf"(?:^|[._])(?:{'|'.join(map(re.escape, sorted(optional)))})[._]")
         self._some_optional = bool(optional)
+        self._apart = any(_SECOND in key for key in keys)
 
     def find(self, key: str) -> tuple[list[Place], str]:
         """Where an entry belongs, one place in each part that has it, and its role there; nowhere: an empty list."""
@@ -63,10 +69,14 @@ class Names:
                 (part, table[name])
                 for part, table in tables.items()
                 for name in [_known(found.group(1), table, part)]
-                if name is not None
+                if name is not None and self._meant(key, part)
             ]
             return places, role
         return [], ""
+
+    def _meant(self, key: str, part: str) -> bool:
+        """Whether an entry is for this transformer, where a file has entries for both."""
+        return not self._apart or part == "text_encoder" or (_SECOND in key) == (part == "transformer_2")
 
     def optional(self, key: str) -> bool:
         """Whether an entry is for layers that only some networks of the family have."""
@@ -80,10 +90,9 @@ def _known(name: str, known: Iterable[str], part: str) -> str | None:
         return None
     if text is not None:
         name = name[text.end() :]
-    second = name.startswith("transformer_2.")
     while name not in known:
         prefix = next((each for each in PREFIXES if name.startswith(each)), None)
-        if prefix is None or text is not None or (second and part == "transformer"):
+        if prefix is None or text is not None:
             return None
         name = name.removeprefix(prefix)
     return name
