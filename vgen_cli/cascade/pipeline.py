@@ -179,9 +179,12 @@ def _windows(
         guides = [Guide(*picture) for picture in entering.pinned(plan, number)]
         if held is not None:
             guides.insert(0, Guide(held, plan.windows.frames - len(held) if plan.backwards else 0))
+        entered = None if footage is None else next(footage)
+        if entered is not None and context.card.pictures == "channels" and not guides:
+            guides.append(Guide(entered[:1]))  # such a network begins with a picture, whatever else it is given
         own = replace(context, guides=Guides(guides, plan.stages[-1].fps, context.card.causal_time), given=next(more))
         end = (Head if plan.backwards else Tail)(plan.windows.overlap)
-        window = _window(plan, own, clock, None if footage is None else next(footage))
+        window = _window(plan, own, clock, entered)
         yield end.noted(_landed(window, plan, own) if plan.windows.land else window)
         held = end.frames if plan.windows.hold and plan.windows.overlap else None
 
