@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from models.layers.convolution import (
+    CausalConv3d,
     Stream,
     TemporalConv3d,
+    batch_as_frames,
     depth_to_space,
+    frames_as_batch,
     patchify,
     space_to_depth,
     unpatchify,
@@ -62,6 +65,20 @@ def test_a_stack_with_a_shortcut_streams_in_pieces_no_longer_than_those_that_go_
     pieces = streamed(stack, clip, length)
     torch.testing.assert_close(torch.cat(pieces, dim=2), stack(clip), atol=1e-5, rtol=1e-5)
     assert max(piece.shape[2] for piece in pieces) <= length
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 13), st.sampled_from([1, 3, (3, 1, 1), (4, 3, 1), (1, 3, 3)]))
+@torch.no_grad()
+def test_a_causal_convolution_sees_zeros_before_the_clip_whatever_the_pieces(frames, length, kernel):
+    layer, clip, stream = CausalConv3d(2, 3, kernel), torch.randn(1, 2, frames, 4, 6), Stream()
+    made = [layer(layer.joined(piece, stream)) for piece in torch.split(clip, length, dim=2)]
+    before, rows, columns = (size - 1 for size in layer.kernel_size)
+    padded = nn.functional.pad(clip, (columns // 2, columns // 2, rows // 2, rows // 2, before, 0))
+    whole = nn.functional.conv3d(padded, layer.weight, layer.bias)
+    assert whole.shape[2:] == clip.shape[2:]
+    torch.testing.assert_close(torch.cat(made, dim=2), whole, atol=1e-5, rtol=1e-5)
+    assert stream.frames_held == before
 
 
 @torch.no_grad()
@@ -125,6 +142,13 @@ def test_shuffles_undo_each_other_and_keep_the_memory_format(memory_format):
     unfolded = depth_to_space(folded, (2, 3, 4))
     assert unfolded.is_contiguous(memory_format=memory_format)
     assert torch.equal(unfolded, clip)
+
+
+def test_frames_become_a_batch_and_come_back():
+    clip = torch.randn(2, 3, 4, 5, 6)
+    frames = frames_as_batch(clip)
+    assert torch.equal(frames[5], clip[1, :, 1])
+    assert torch.equal(batch_as_frames(frames, 4), clip)
 
 
 def test_patches_put_the_column_before_the_row():

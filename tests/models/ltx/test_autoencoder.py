@@ -7,7 +7,6 @@ import torch
 
 import models.ltx.autoencoder as module
 from models.errors import ShapeError
-from models.layers.autoencoding import Posterior
 from models.layers.convolution import Stream
 from models.layers.tiling import Tiling
 from models.ltx.autoencoder import Autoencoder
@@ -254,17 +253,6 @@ def test_statistics_turn_raw_latents_into_normalised_ones_and_back():
     torch.testing.assert_close(ours.denormalise(latents), z)
     with torch.no_grad():
         torch.testing.assert_close(ours.decode(latents), ours.decode_raw(z), atol=1e-5, rtol=1e-5)
-
-
-def test_a_posterior_is_drawn_as_diffusers_draws_it():
-    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-
-    mean, logvar = torch.randn(2, 4, 2, 1, 1), torch.randn(2, 4, 2, 1, 1)
-    theirs = DiagonalGaussianDistribution(torch.cat((mean, logvar), dim=1))
-    ours = Posterior(mean, logvar)
-    expected = theirs.sample(torch.Generator().manual_seed(3))
-    torch.testing.assert_close(ours.sample(torch.Generator().manual_seed(3)), expected)
-    assert torch.equal(ours.mode(), mean)
 
 
 def test_gradients_reach_every_weight():
