@@ -18,7 +18,7 @@ from .shapes import Compression
 BASE, TEMPORAL, SPATIAL = "base", "temporal-upsample", "spatial-upsample"
 STAGE_KINDS = (BASE, TEMPORAL, SPATIAL)
 FROM_FOLDER = "from_folder"
-"""In place of a schedule's name: take what the folder's scheduler config says; `schedule_args` are `folder_schedule`'s."""
+"""In place of a schedule's name: what the folder's scheduler config says, `schedule_args` being `folder_schedule`'s."""
 PARTS = (
     "transformer", "transformer_2", "autoencoder", "text_encoder", "tokenizer", "image_encoder", "temporal_upsampler",
     "spatial_upsampler",

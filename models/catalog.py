@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -142,8 +142,14 @@ def _over(under: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _listed(files: Iterable[Any]) -> list[Any]:
+    """Rows of files, those of a set in place of the set's name."""
+    sets = _content().get("files", {})
+    return [row for each in files for row in (sets[each] if isinstance(each, str) else [each])]
+
+
 def _card(name: str, table: Mapping[str, Any]) -> ModelCard:
-    values = dict(table)
+    values = {**table, "files": _listed(table.get("files", ()))}
     memory, tables = values.pop("memory", {}), {key: values.pop(key, {}) for key in STAGE_TABLES}
     compat = {
         other: {pipeline: _extended(classes, pipeline) for pipeline in classes}

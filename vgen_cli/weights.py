@@ -13,8 +13,11 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from models.checkpoint import Located
 
-FIELDS = ("model", "dtype", "text_encoder", "vae", "temporal_upsampler", "spatial_upsampler", "upsampler", "lora")
-"""Fields of a recipe that name weights, and the number type they are to have."""
+FIELDS = (
+    "model", "dtype", "transformer_2", "text_encoder", "vae", "image_encoder", "temporal_upsampler",
+    "spatial_upsampler", "upsampler", "lora", "preset",
+)  # fmt: skip
+"""Fields of a recipe that name weights, and the number type they are to have; a preset may bring LoRAs."""
 
 
 def named(recipe: Recipe) -> tuple[object, ...]:
@@ -33,18 +36,27 @@ def located(recipe: Recipe) -> Located:
 
     found = locate(
         recipe.model,
+        transformer_2=recipe.transformer_2,
         text_encoder=recipe.text_encoder,
         vae=recipe.vae,
+        image_encoder=recipe.image_encoder,
         temporal_upsampler=recipe.temporal_upsampler,
         spatial_upsampler=recipe.spatial_upsampler,
         loras=[lora(each) for each in recipe.lora or ()],
+        preset=recipe.preset,
+        enlarging=_enlarges(recipe),
     )
     if found.overflows(recipe.dtype):
         raise UsageError(
             f"--dtype {recipe.dtype}: the autoencoder of {recipe.model} overflows in it and spoils its frames; "
             "use --dtype bfloat16 or float32"
         )
-    return found if recipe.upsampler is None else _followed(found, locate(recipe.upsampler))
+    return found if recipe.upsampler is None else _followed(found, locate(recipe.upsampler, enlarging=True))
+
+
+def _enlarges(recipe: Recipe) -> bool:
+    """Whether a clip only gets more pixels or frames: that takes no transformer."""
+    return recipe.command == "upscale" or (recipe.command == "interpolate" and recipe.video is not None)
 
 
 def _followed(found: Located, upsampler: Located) -> Located:
@@ -63,7 +75,9 @@ def foreseen(recipe: Recipe) -> Located:
     if recipe.model in catalog.names():
         card = catalog.find(recipe.model)
         if not card.embedded and not all(map(hub_cache.find, card.files)):
-            return Located(card, {}, (f"the weights are not here; fetch them: vgen models pull {card.name}",))
+            brings = (card.presets.get(recipe.preset or "") or {}).get("loras")
+            way = f"vgen models pull {card.name}" + (f" --preset {recipe.preset}" if brings else "")
+            return Located(card, {}, (f"the weights are not here; fetch them: {way}",))
     return located(recipe)
 
 
@@ -72,7 +86,7 @@ def finder(look: Callable[[Recipe], Located] = located) -> Callable[[Recipe], Lo
     found: dict[tuple[object, ...], Located] = {}
 
     def find(recipe: Recipe) -> Located:
-        key = named(recipe)
+        key = (_enlarges(recipe), *named(recipe))
         if key not in found:
             found[key] = look(recipe)
         return found[key]

@@ -10,9 +10,11 @@ from models import catalog
 from models.catalog import ModelCard
 from models.diffusion import sigmas
 from models.diffusion.names import SAMPLER_NAMES, STG_MODES
-from models.errors import UnknownNameError, UnsupportedConfigError
+from models.errors import UnknownNameError
 
 TEMPLATES = [catalog.template("ltx", version) for version in ("0.9.0", "0.9.1", "0.9.5")]
+TEMPLATES += [catalog.template("wan", f"2.1-{task}") for task in ("t2v", "i2v", "flf2v", "vace")]
+TEMPLATES += [catalog.template("wan", f"2.2-{task}") for task in ("t2v", "i2v", "ti2v", "vace")]
 CARDS = [catalog.find(name) for name in catalog.names()] + TEMPLATES
 CARDS += [card.compat("diffusers") for card in CARDS]
 
@@ -94,37 +96,6 @@ def test_compatibility_is_accepted_for_every_family_and_none_changes_nothing():
     assert TEMPLATES[0].compat(None) is TEMPLATES[0]
 
 
-@pytest.mark.parametrize(
-    ("config", "schedule", "args"),
-    [
-        ({}, "shifted", {"shift": 1.0}),
-        ({"shift": 2, "shift_terminal": None}, "shifted", {"shift": 2.0}),
-        ({"shift": 2.0, "shift_terminal": 0.1}, "shifted_terminal", {"shift": 2.0, "terminal": 0.1}),
-        (
-            {
-                "use_dynamic_shifting": True, "base_shift": 0.95, "max_shift": 2.05, "base_image_seq_len": 1024,
-                "max_image_seq_len": 4096, "shift_terminal": 0.1,
-            },
-            "shifted_terminal",
-            {
-                "base_shift": 0.95, "max_shift": 2.05, "base_positions": 1024, "max_positions": 4096,
-                "terminal": 0.1,
-            },
-        ),
-    ],
-)  # fmt: skip
-def test_a_scheduler_config_becomes_a_schedule(config, schedule, args):
-    values = catalog.folder_schedule({"_class_name": "FlowMatchEulerDiscreteScheduler", **config})
-    assert values == {"schedule": schedule, "schedule_args": args, "sampler": "euler"}
-
-
-def test_stochastic_sampling_and_what_is_not_implemented():
-    assert catalog.folder_schedule({"stochastic_sampling": True})["sampler"] == "euler_stochastic"
-    for bad in ({"_class_name": "DDIMScheduler"}, {"use_karras_sigmas": True}, {"time_shift_type": "linear"}):
-        with pytest.raises(UnsupportedConfigError, match="not implemented"):
-            catalog.folder_schedule(bad)
-
-
 def test_leaving_stages_out_moves_the_defaults():
     card = catalog.find("nano").without(["spatial-upsample", "temporal-upsample"])
     assert [stage.kind for stage in card.stages] == ["base"]
@@ -154,7 +125,9 @@ def test_importing_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-PUBLISHED = [name for name in catalog.names() if name != "nano"]
+PUBLISHED = [name for name in catalog.names() if name.startswith("ltxv")]
+WAN = [name for name in catalog.names() if name.startswith("wan")]
+MIX = "ltxv-13b-0.9.8-mix"
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -162,7 +135,7 @@ def test_what_was_published_says_where_its_files_are(name):
     card = catalog.find(name)
     own = next(file for file in card.files if file.part == "model")
     assert own.repo == card.source == "Lightricks/LTX-Video"
-    assert catalog.published_as(own.path).name == name
+    assert catalog.published_as(own.path).name == name.replace("mix", "dev")
     assert {file.part for file in card.files} >= {"model", "text_encoder", "tokenizer"}
     upsamplers = {file.part for file in card.files} & set(catalog.UPSAMPLERS.values())
     assert upsamplers == {catalog.UPSAMPLERS[stage.kind] for stage in card.stages[1:]}
@@ -184,6 +157,77 @@ def test_the_size_of_a_file_is_that_of_its_numbers(name):
         assert size == pytest.approx(parts * {"float32": 4, "bfloat16": 2}[card.weights_dtype], rel=0.01)
 
 
+@pytest.mark.parametrize("name", WAN)
+def test_what_was_published_of_wan(name):
+    card = catalog.find(name)
+    parts = [file.part for file in card.files]
+    assert len(set(parts)) == len(parts)
+    assert {*parts} | {"tokenizer"} == {*card.part_parameters} | {"tokenizer"}
+    assert ("tokenizer" in parts) != name.endswith("fp8")  # whose text encoder carries it
+    assert (card.licence, card.family, len(card.stages)) == ("Apache-2.0", "wan", 1)
+    assert (card.text_zeroed, card.text_cleaned, card.whole_timesteps, card.text_tokens) == (True, True, True, 512)
+    assert card.negative_prompt.endswith("倒着走")
+    networks = [span.network for span in card.base.guidance]
+    assert networks == ["transformer", "transformer_2"][: 1 + ("transformer_2" in parts)]
+    if not name.endswith("fp8"):
+        assert catalog.published_as(card.folder_source).name == name
+        assert {file.path for file in card.files if file.repo == card.folder_source} >= {"transformer/"}
+
+
+@pytest.mark.parametrize("name", WAN)
+def test_the_size_of_a_part_is_that_of_its_numbers(name):
+    card = catalog.find(name)
+    narrow = {"transformer": 1, "transformer_2": 1, "autoencoder": 2, "text_encoder": 1.186, "image_encoder": 2}
+    whole = {"transformer": 4, "transformer_2": 4, "autoencoder": 4, "text_encoder": 2}
+    for file in card.files:
+        if file.size:
+            width = (narrow if name.endswith("fp8") else whole)[file.part]
+            assert file.size == pytest.approx(width * card.part_parameters[file.part], rel=0.01)
+
+
+def test_values_of_wan_are_those_of_the_official_code():
+    def values(name):
+        card = catalog.find(name)
+        base, spans = card.base, card.base.guidance
+        shift = base.shift_for(card.width * card.height) or base.schedule_args["shift"]
+        return shift, base.steps, *(span.scale for span in spans), card.num_frames, int(card.fps)
+
+    assert values("wan2.1-t2v-1.3b") == (8.0, 50, 6.0, 81, 16)
+    assert values("wan2.1-t2v-14b") == (5.0, 50, 5.0, 81, 16)
+    assert values("wan2.1-i2v-14b-480p") == (3.0, 40, 5.0, 81, 16)
+    assert values("wan2.1-i2v-14b-720p") == (5.0, 40, 5.0, 81, 16)
+    assert values("wan2.1-flf2v-14b") == (16.0, 50, 5.0, 81, 16)
+    assert values("wan2.1-vace-14b") == (16.0, 50, 5.0, 81, 16)
+    assert values("wan2.2-t2v-a14b") == (12.0, 40, 4.0, 3.0, 81, 16)
+    assert values("wan2.2-i2v-a14b") == (5.0, 40, 3.5, 3.5, 81, 16)
+    assert values("wan2.2-ti2v-5b") == (5.0, 50, 5.0, 121, 24)
+    assert [catalog.find(f"wan2.2-{task}-a14b").base.guidance[0].until for task in ("t2v", "i2v")] == [0.875, 0.9]
+    base = catalog.find("wan2.1-t2v-14b").base
+    grid = [0.999 * (1 - index / 4) for index in range(4)]
+    assert base.sampler == "unipc"
+    assert base.levels(4)[:-1] == pytest.approx([5 * u / (1 + 4 * u) for u in grid])
+
+
+@pytest.mark.parametrize("name", [name for name in WAN if "lightning" in catalog.find(name).presets])
+def test_lightning(name):
+    plain = catalog.find(name)
+    card = plain.preset("lightning")
+    assert plain.loras == ()
+    assert card.base.levels() == pytest.approx((1.0, 0.9375, 0.8333333, 0.625, 0.0))
+    assert (card.base.sampler, card.base.shift_for(1)) == ("euler", None)
+    assert {span.scale for span in card.base.guidance} == {1.0}
+    assert [file.part for file in card.loras] == [span.network for span in card.base.guidance]
+    assert [span.until for span in card.base.guidance] == [span.until for span in plain.base.guidance]
+
+
+def test_the_mix_has_a_network_for_each_pass():
+    card = catalog.find(MIX)
+    assert {span.network for span in card.base.guidance} == {"transformer"}
+    assert {span.network for span in card.stage("spatial-upsample").guidance} == {"transformer_2"}
+    assert card.stage("spatial-upsample").levels() == (0.9094, 0.725, 0.4219, 0.0)
+    assert [file.part for file in card.files][:2] == ["model", "transformer_2"]
+
+
 def test_folders_of_the_hub_are_known_by_their_id():
     assert catalog.published_as("Lightricks/LTX-Video-0.9.8-13B-distilled").name == "ltxv-13b-0.9.8-distilled"
     assert catalog.published_as("") is None
@@ -191,6 +235,9 @@ def test_folders_of_the_hub_are_known_by_their_id():
 
 
 def test_a_release_is_a_template_too():
+    assert catalog.template("wan", "2.2-i2v-a14b").name == "wan2.2-i2v-a14b"
+    assert catalog.template("wan", "2.2-i2v").base.guidance[1].network == "transformer_2"
+    assert catalog.template("wan").name == "wan-2.1-t2v"
     assert catalog.template("ltx", "13b-0.9.7-dev").name == "ltxv-13b-0.9.7-dev"
     assert catalog.template("ltx", "0.9.1").name == "ltx-0.9.1"
     assert catalog.template("ltx", "3b-9.9").name == "ltx-0.9.5"
