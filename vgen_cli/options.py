@@ -146,7 +146,13 @@ Vae = Annotated[Text, _model("--vae", "The autoencoder from another place.", "PA
 TemporalUpsampler = Annotated[Text, _model("--temporal-upsampler", "The one that makes more frames.", "PATH")]
 SpatialUpsampler = Annotated[Text, _model("--spatial-upsampler", "The one that makes more pixels.", "PATH")]
 Lora = Annotated[
-    Texts, _model("--lora", "Change the model by a LoRA, so strongly; repeat it for several.", "PATH[:SCALE]")
+    Texts,
+    _model(
+        "--lora",
+        "Change the model by a LoRA, so strongly; repeat it for several. Where a model has two transformers, high=PATH "
+        "or low=PATH is for one of them, as a file's name may be too.",
+        "PATH[:SCALE]",
+    ),
 ]
 Compat = Annotated[
     Text,

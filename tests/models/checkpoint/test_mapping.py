@@ -53,6 +53,20 @@ def test_writing_to_a_tensor_leaves_the_file(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_pieces_of_a_tensor_and_other_views_of_it(tmp_path):
+    path = tmp_path / "a.safetensors"
+    whole = torch.arange(24.0).reshape(6, 4)
+    save_file({"a": whole, "b": whole.clone()[None]}, str(path))
+    stored = table(read_header(path))
+    read = kept({n: stored["a"].cut((2, 4), (n, 3)) for n in range(3)}, same)
+    assert torch.equal(torch.cat([read[n] for n in range(3)]), whole)
+    assert torch.equal(kept({"b": stored["b"].cut((6, 4))}, same)["b"], whole)
+    save_file({"a": whole[:3].clone()}, str(path))
+    for piece in (stored["a"].cut((2, 4), (1, 3)), stored["a"].cut((24,))):
+        with pytest.raises(CheckpointError, match="changed"):
+            kept({"a": piece}, same)
+
+
 def test_a_file_that_changed_is_an_error(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({"a": torch.ones(3)}, str(path))
