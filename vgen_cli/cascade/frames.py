@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from typing import IO
 
@@ -156,7 +156,8 @@ def turned(clips: Iterable[Iterable[Frames]], count: int) -> Iterator[Iterator[F
             if number == count:
                 yield iter(clip)
             else:
-                file = stack.enter_context(tempfile.TemporaryFile(prefix="vgen-"))
+                with _room():
+                    file = stack.enter_context(tempfile.TemporaryFile(prefix="vgen-"))
                 waiting.append(_kept(clip, file))
         yield from reversed(waiting)
 
@@ -164,17 +165,23 @@ def turned(clips: Iterable[Iterable[Frames]], count: int) -> Iterator[Iterator[F
 def _kept(clip: Iterable[Frames], file: IO[bytes]) -> Iterator[Frames]:
     """A clip written to a file now; the same, read when it is asked for."""
     shapes = []
-    try:
-        for piece in clip:
+    for piece in clip:
+        with _room():
             file.write(np.ascontiguousarray(piece).data)
-            shapes.append(piece.shape)
-        file.flush()
-    except OSError as fault:
-        raise RunError(
-            f"frames cannot be kept in {tempfile.gettempdir()}: {fault.strerror}; make room there, or set TMPDIR"
-        ) from None
-    file.seek(0)
+        shapes.append(piece.shape)
+    with _room():
+        file.seek(0)
     return (np.frombuffer(file.read(math.prod(shape)), np.uint8).reshape(shape) for shape in shapes)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """What is done to a file for a while; raises RunError where the disk refuses."""
+    try:
+        yield
+    except OSError as fault:
+        place = tempfile.gettempdir()
+        raise RunError(f"frames cannot be kept in {place}: {fault.strerror}; make room there, or set TMPDIR") from None
 
 
 def _faded(before: Frames, piece: Frames, index: int, overlap: int) -> Frames:

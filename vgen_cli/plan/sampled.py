@@ -110,11 +110,12 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     while shared > 1 and (shared - 1) * own.factor + 1 > seen:
         shared -= card.compression.time
     overlap = (shared - 1) * own.factor + 1
-    blend = min(there, nearest((overlap - 1) / made_fps * fps) + 1)
+    span = (overlap - 1) / made_fps * fps
+    blend = min(there, (math.floor(span) if before else nearest(span)) + 1)
     added = recipe.num_frames or (frames_in(recipe.duration, fps) if recipe.duration else None)
     if added is None:
         added = max(1, math.floor((own.made - overlap) / made_fps * fps))
-    wanted = math.ceil((blend + added) / fps * made_fps)
+    wanted = overlap + math.ceil(added / fps * made_fps) if before else math.ceil((blend + added) / fps * made_fps)
     base_frames = card.compression.legal_frames(math.ceil(Fraction(wanted - 1, own.factor)) + 1)
     timing = replace(own, base_frames=min(base_frames, own.base_frames), num_frames=there + added)
     count = max(1, math.ceil((wanted - overlap) / (timing.made - overlap)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import tempfile
 import weakref
 from fractions import Fraction
 from itertools import pairwise
@@ -13,7 +15,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgen_cli.cascade.frames import Tail, at_rate, cropped, first, joined, padded, to_bytes, to_tensor, windows
+from vgen_cli.cascade.frames import (
+    Head,
+    Tail,
+    at_rate,
+    cropped,
+    first,
+    joined,
+    padded,
+    to_bytes,
+    to_tensor,
+    turned,
+    windows,
+)
+from vgen_cli.errors import RunError
 
 rates = st.one_of(
     st.sampled_from([Fraction(24000, 1001), Fraction(30000, 1001), Fraction(8), Fraction(25), Fraction(60)]),
@@ -213,3 +228,59 @@ def test_the_tail_of_a_stream_is_noted_on_the_way(lengths, count):
     tail = Tail(count)
     assert values(tail.noted(clip(lengths))) == list(range(sum(lengths)))
     assert values([tail.frames]) == list(range(sum(lengths)))[max(0, sum(lengths) - count) :]
+
+
+@given(lengths, st.integers(0, 9))
+def test_the_head_of_a_stream_is_noted_on_the_way(lengths, count):
+    head = Head(count)
+    assert values(head.noted(clip(lengths))) == list(range(sum(lengths)))
+    assert values([head.frames] if count else []) == list(range(min(count, sum(lengths))))
+
+
+@given(st.lists(lengths, min_size=1, max_size=4))
+def test_clips_come_in_the_opposite_order_and_are_made_in_their_own(several):
+    made = []
+
+    def clips():
+        for number, lengths in enumerate(several):
+            made.append(number)
+            yield (piece + np.uint8(50 * number) for piece in clip(lengths))
+
+    found = [values(each) for each in turned(clips(), len(several))]
+    assert found == [[50 * n + frame for frame in range(sum(each))] for n, each in reversed(list(enumerate(several)))]
+    assert made == list(range(len(several)))
+
+
+def test_the_last_clip_made_does_not_wait():
+    def endless():
+        yield clip([1])[0]
+        raise AssertionError("not asked for")
+
+    assert values([next(next(turned(iter([clip([2]), endless()]), 2)))]) == [0]
+
+
+def test_no_room_for_what_waits_is_said(monkeypatch):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
+    with pytest.raises(RunError, match=r"frames cannot be kept in .*: No space left on device; .* set TMPDIR"):
+        next(turned([clip([2]), clip([2])], 2))
+
+
+@given(lengths, rates, rates, st.fractions(0, 5, max_denominator=24))
+def test_a_rate_may_begin_at_any_time(lengths, made, wanted, skip):
+    """What is left out at the beginning is what is missing at the beginning."""
+    whole = values(at_rate(clip(lengths, 7), made, wanted, skip))
+    assert len(whole) == max(0, math.ceil((sum(lengths) - skip) * wanted / made))
+    step = made / wanted
+    for index, value in enumerate(whole):
+        place = min(skip + index * step, sum(lengths) - 1)
+        assert abs(value - 7 * place) <= (3.5 if wanted <= made else 0.51)

@@ -198,6 +198,41 @@ def test_any_clip_can_be_continued(card, frames, fps, added):
     holds(made)
 
 
+def test_what_came_before_is_a_chain_of_windows_that_ends_at_the_clip():
+    made = plan("extend", clip(audio=True), duration=10, before=True)
+    assert kinds(made) == CASCADE
+    assert made.backwards
+    assert made.footage.role == "head"
+    assert (made.windows.count, made.windows.overlap, made.windows.hold) == (7, 9, True)
+    assert (made.output.audio, made.output.audio_delay) == ("clip.mp4", 10)
+    assert out(made)[2] == 33 + 160
+    holds(made)
+    after = plan("extend", clip(audio=True), duration=10, before=False)
+    assert not after.backwards
+    assert (after.footage.skip, after.output.audio_delay) == (0, 0)
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from([NANO, LTX]),
+    st.integers(1, 300),
+    st.sampled_from([Fraction(3), Fraction(8), Fraction(24000, 1001), Fraction(25), Fraction(30), Fraction(60)]),
+    st.integers(1, 200),
+)
+def test_the_frame_after_what_was_added_before_is_the_first_one_of_the_clip(card, frames, fps, added):
+    made = plan("extend", clip(256, 256, frames, fps), card=card, num_frames=added, before=True)
+    assert out(made) == (256, 256, frames + added, fps)
+    head = made.windows.total - made.windows.overlap  # where the made clip shows the first frame of the other
+    assert made.footage.skip + added / fps * made.made_fps == head
+    assert made.footage.skip >= 0
+    assert made.footage.prelude + made.footage.blend == frames
+    last = made.footage.skip + (added + made.footage.blend - 1) / fps * made.made_fps
+    assert last <= made.windows.total - 1
+    step = (made.stages[-1].fps / made.stages[0].fps) * card.compression.time
+    assert (made.windows.frames - made.windows.overlap) % step == 0  # a clip can be held there
+    holds(made)
+
+
 # ------------------------------------------------------------------------------------------------- interpolate
 def test_footage_goes_by_flow_and_a_clip_of_the_model_by_its_stage():
     flow = plan("interpolate", clip(640, 432, 250, 25, audio=True), factor=2)
