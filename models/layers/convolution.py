@@ -136,7 +136,7 @@ class CausalConv3d(nn.Conv3d):
         earlier = stream.recall(self)
         if earlier is not None:
             inner[:, :, :before] = earlier
-        stream.keep(self, inner[:, :, -before:])
+        stream.keep(self, inner[:, :, x.shape[2] :])
         return padded
 
     def forward(self, x: Tensor) -> Tensor:
