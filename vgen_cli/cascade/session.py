@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from models.checkpoint.build import check, load, load_text_encoder
+from models.checkpoint.build import check, load, load_image_encoder, load_text_encoder
 
 from .. import estimate
 from ..errors import UsageError
@@ -76,4 +76,6 @@ def read_part(located: Located, name: str, home: torch.device, dtype: torch.dtyp
     """A part from its files."""
     if name == "text_encoder":
         return load_text_encoder(located.parts, device=home, dtype=dtype)
+    if name == "image_encoder":
+        return load_image_encoder(located.parts[name], device=home, dtype=dtype)
     return load(located.parts[name], device=home, dtype=dtype)
