@@ -25,6 +25,7 @@ from .header import read_header
 from .mapping import kept
 from .merge import Merger
 from .parts import Part
+from .scales import NARROW_TYPES, WEIGHT_TYPES
 from .shards import table
 
 if TYPE_CHECKING:
@@ -36,12 +37,6 @@ NETWORKS = {
     "upsampler": ("upsampler", "Upsampler"),
 }
 """Network → module and class inside `models.<family>`."""
-
-WEIGHT_TYPES = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")
-"""Stored types that a weight may have."""
-
-NARROW_TYPES = ("F8_E4M3", "F8_E5M2")
-"""Stored types without arithmetic."""
 
 
 def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> nn.Module:

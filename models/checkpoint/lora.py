@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from .changes import Change, Full, LowRank
 from .header import read_header
 from .lora_names import Names
 from .parts import Part
+from .scales import WEIGHT_TYPES
 from .shards import StoredTensor, read_json, table
 
 METADATA = "lora_adapter_metadata"
@@ -26,13 +27,21 @@ METADATA = "lora_adapter_metadata"
 SETTINGS = "adapter_config.json"
 """The file beside it in which PEFT itself keeps them."""
 
+STRANGERS = {"lokr_": "LoKr", "hada_": "LoHa", "oft_": "OFT", "lora_mid": "LoCon with a core", "glora": "GLoRA"}
+"""Parts of names that only other kinds of changes have, which are not implemented → what they are called."""
+
 EXPERTS = {"high": "transformer", "low": "transformer_2"}
 """Span of noise levels → the part that answers there, in models of two transformers."""
 _NAMED = {span: re.compile(rf"(?<![a-z]){span}(?:[\W_]*noise|(?![a-z]))", re.IGNORECASE) for span in EXPERTS}
 
 
 class Lora(NamedTuple):
-    """A file, or a folder that holds one; how strongly it acts, 1 as trained; `high` or `low` for one expert alone."""
+    """A file, or a folder that holds one, or one for each expert.
+
+    Attributes:
+        scale: how strongly it acts; 1 is as it was trained.
+        expert: `high` or `low` for that one of two transformers alone.
+    """
 
     path: str | Path
     scale: float = 1.0
@@ -56,8 +65,7 @@ def with_loras(
     """
     changed, notes = dict(parts), []
     seen: set[Path] = set()
-    for path, scale, expert in loras:
-        file = _file(Path(path))
+    for file, scale, expert in _files(loras, parts):
         targets, said = _targets(file, expert, parts)
         targets += ["text_encoder"] if "text_encoder" in parts else []
         found, skipped = _read(file, [parts[name] for name in targets])
@@ -79,33 +87,49 @@ def _added(
     return after
 
 
-def _file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    files = sorted(path.glob("*.safetensors"))
-    if len(files) != 1:
-        raise CheckpointError(f"{path} holds {len(files)} safetensors files; give the path of the LoRA's own")
-    return files[0]
+def _files(
+    loras: Sequence[tuple[str | Path, float, str]], parts: Mapping[str, Part]
+) -> Iterator[tuple[Path, float, str]]:
+    """The file of each, with its scale and its expert; of a folder its only one, or a file for each expert."""
+    for path, scale, expert in loras:
+        folder = Path(path)
+        if not folder.is_dir():
+            yield folder, scale, expert
+            continue
+        files = sorted(folder.glob("*.safetensors"))
+        named = {_expert(file.stem): file for file in files}
+        if len(files) == 1:
+            yield files[0], scale, expert
+        elif len(files) == len(EXPERTS) and named.keys() == EXPERTS.keys() and _experts(parts) == [*EXPERTS.values()]:
+            yield from ((file, scale, span) for span, file in named.items() if expert in ("", span))
+        else:
+            raise CheckpointError(f"{folder} holds {len(files)} safetensors files; give the path of the LoRA's own")
+
+
+def _experts(parts: Mapping[str, Part]) -> list[str]:
+    return [name for name in EXPERTS.values() if name in parts]
+
+
+def _expert(name: str) -> str:
+    """The expert that a name says; empty where it says none, or both."""
+    found = [span for span, pattern in _NAMED.items() if pattern.search(name)]
+    return found[0] if len(found) == 1 else ""
 
 
 def _targets(file: Path, expert: str, parts: Mapping[str, Part]) -> tuple[list[str], str]:
     """The transformers that a file changes, and a note where its name alone says which."""
-    present = [name for name in EXPERTS.values() if name in parts]
+    present = _experts(parts)
+    if expert and expert not in EXPERTS:
+        raise CheckpointError(f"{file}: there is no expert called {expert!r}; known: {', '.join(EXPERTS)}")
+    if expert and len(present) < len(EXPERTS):
+        raise CheckpointError(f"{file} is to change the {expert}-noise expert, and this model has one transformer")
     if expert:
-        if expert not in EXPERTS:
-            raise CheckpointError(f"{file}: there is no expert called {expert!r}; known: {', '.join(EXPERTS)}")
-        if len(present) < len(EXPERTS):
-            raise CheckpointError(f"{file} is to change the {expert}-noise expert, and this model has one transformer")
         return [EXPERTS[expert]], ""
-    if len(present) < len(EXPERTS):
+    span = _expert(file.stem) or _expert(file.absolute().parent.name)
+    if not span or len(present) < len(EXPERTS):
         return present, ""
-    for text in (file.stem, file.absolute().parent.name):
-        named = [span for span, pattern in _NAMED.items() if pattern.search(text)]
-        if len(named) == 1:
-            span = named[0]
-            note = f"{file} changes the {span}-noise expert alone, as its name says (else: high=PATH or low=PATH)"
-            return [EXPERTS[span]], note
-    return present, ""
+    note = f"{file} changes the {span}-noise expert alone, as its name says (else: high=PATH or low=PATH)"
+    return [EXPERTS[span]], note
 
 
 def _read(file: Path, parts: Sequence[Part]) -> tuple[dict[str, dict[str, list[Change]]], str]:
@@ -121,6 +145,7 @@ def _read(file: Path, parts: Sequence[Part]) -> tuple[dict[str, dict[str, list[C
             unknown.append(key)
         for place in places:
             layers[place].setdefault(role, stored)
+    _refuse_strangers(file, unknown)
     if not layers:
         raise CheckpointError(f"{file} is no LoRA for this model: none of its {len(header.tensors)} tensors changes it")
     known = {part.name: (part, _settings(file, header.metadata, part.name)) for part in parts}
@@ -138,6 +163,13 @@ def _read(file: Path, parts: Sequence[Part]) -> tuple[dict[str, dict[str, list[C
             found[name][tensor].append(change)
     note = f"{file}: {len(skipped)} tensors for layers that this model lacks are left out" if skipped else ""
     return found, note
+
+
+def _refuse_strangers(file: Path, unknown: Sequence[str]) -> None:
+    for mark, kind in STRANGERS.items():
+        found = next((key for key in unknown if mark in key.rpartition(".")[2] or f".{mark}" in key), None)
+        if found is not None:
+            raise UnsupportedConfigError(f"{file} is a {kind} ({found}), which is not implemented; LoRA and DoRA are")
 
 
 def _weight(layer: str, part: Part) -> str:
@@ -189,8 +221,13 @@ def _misfits(layer: str, roles: Mapping[str, StoredTensor], part: Part) -> list[
         window = (1,) * (len(inner) - 1)
         wanted |= {"down": ((rank, *inner), (rank, math.prod(inner))), "up": ((rows, rank, *window), (rows, rank))}
         wanted["magnitude"] = ((rows,), (rows, 1, *window), (1, inner[0], *window))
-    return [
-        f"{stored.key}: {list(stored.shape)}, expected {' or '.join(str(list(each)) for each in wanted[role][:1])}"
+    odd = [
+        f"{stored.key}: of type {stored.dtype}, which holds no weights"
+        for role, stored in roles.items()
+        if role != "alpha" and stored.dtype not in WEIGHT_TYPES
+    ]
+    return odd or [
+        f"{stored.key}: {list(stored.shape)}, expected {list(wanted[role][0])}"
         for role, stored in roles.items()
         if stored.shape not in wanted.get(role, (stored.shape,))
     ]

@@ -10,6 +10,8 @@ from .shards import StoredTensor
 
 NARROW_TYPES = ("F8_E4M3", "F8_E5M2")
 """Stored types without arithmetic."""
+WEIGHT_TYPES = ("F16", "BF16", "F32", "F64", *NARROW_TYPES)
+"""Stored types that a weight may have."""
 
 _SCALES = (".scale_weight", ".weight_scale")
 """What stands for `.weight` in the name of its scale; the second spelling is the newer one."""

@@ -15,10 +15,10 @@ from torch import nn
 
 from models.catalog import ModelCard
 from models.checkpoint import Located
-from models.checkpoint.build import build
+from models.checkpoint.build import build, tokenizer_of
 from models.checkpoint.parts import Part
 from models.layers.linear import WideningLinear
-from models.text.t5 import TextEncoder, load_tokenizer
+from models.text.t5 import TextEncoder
 
 from ..cascade.memory import layers_of
 from ..errors import UsageError
@@ -56,7 +56,7 @@ def random_part(located: Located, name: str, device: torch.device, dtype: torch.
             _fill(path.rpartition(".")[2], tensor, generator)
     module.requires_grad_(False).eval()
     if name == "text_encoder":
-        return TextEncoder(module, load_tokenizer(located.parts["tokenizer"].path))
+        return TextEncoder(module, tokenizer_of(located.parts["tokenizer"]))
     if name == "transformer" and located.card.weights_dtype.startswith("float8"):
         _narrow(module, getattr(torch, located.card.weights_dtype))
     return module

@@ -180,7 +180,7 @@ def test_on_the_meta_device_nothing_is_read(tmp_path, plain):
 def test_what_does_not_fit_is_listed(tmp_path, plain):
     made = pairs(plain)
     strange = {f"transformer.other.{index}.lora_A.weight": torch.zeros(RANK, 16) for index in range(12)}
-    strange["transformer.proj_in.hada_w1_a"] = torch.zeros(16)
+    strange["transformer.proj_in.lora_magic"] = torch.zeros(16)
     with pytest.raises(KeyMismatchError, match=r"13 unexpected: .*…") as caught:
         with_loras(plain, [(write(tmp_path / "a.safetensors", made, extra=strange), 1.0)])
     assert len(caught.value.unexpected) == 13
@@ -216,6 +216,24 @@ def test_what_is_no_lora(tmp_path, plain):
     file = write(tmp_path / "c.safetensors", pairs(plain), metadata={"lora_adapter_metadata": "["})
     with pytest.raises(CheckpointError, match="damaged header"):
         with_loras(plain, [(file, 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind"),
+    [("proj_in.lokr_w1", "LoKr"), ("proj_in.hada_w1_a", "LoHa"), ("proj_in.lora_mid.weight", "LoCon")],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_other_kinds_of_changes_are_refused_by_name(tmp_path, plain, entry, kind, alone):
+    made = {} if alone else pairs(plain)
+    file = write(tmp_path / "a.safetensors", made, extra={f"diffusion_model.{entry}": torch.zeros(2, 2)})
+    with pytest.raises(UnsupportedConfigError, match=f"is a {kind}.*LoRA and DoRA are"):
+        with_loras(plain, [(file, 1.0)])
+
+
+def test_numbers_that_are_no_weights_are_refused(tmp_path, plain):
+    made = {layer: (down.to(torch.int32), up) for layer, (down, up) in pairs(plain, layers=LAYERS[:1]).items()}
+    with pytest.raises(KeyMismatchError, match="of type I32, which holds no weights"):
+        with_loras(plain, [(write(tmp_path / "a.safetensors", made), 1.0)])
 
 
 def test_the_same_layer_twice_under_two_names_is_refused(tmp_path, plain):

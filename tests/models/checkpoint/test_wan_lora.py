@@ -137,6 +137,7 @@ def distilled(part):
         "blocks.0.self_attn.q.diff_b": "blocks.0.attn1.to_q.bias",
         "blocks.1.ffn.0.diff_b": "blocks.1.ffn.net.0.proj.bias",
         "blocks.1.diff_m": "blocks.1.scale_shift_table", "head.diff_m": "scale_shift_table",
+        "blocks.0.modulation.diff": "blocks.0.scale_shift_table",
         "head.head.diff": "proj_out.weight", "head.head.diff_b": "proj_out.bias",
         "patch_embedding.diff": "patch_embedding.weight", "patch_embedding.diff_b": "patch_embedding.bias",
         "time_projection.1.diff_b": "condition_embedder.time_proj.bias",
@@ -267,6 +268,26 @@ def test_an_expert_is_named_with_a_strength_of_its_own(tmp_path, parts):
         with_loras({"transformer": parts["high"]}, [(file, 1.0, "low")])
     with pytest.raises(CheckpointError, match="no expert called 'middle'"):
         with_loras(pair, [(file, 1.0, "middle")])
+
+
+def test_a_folder_with_a_file_for_each_expert(tmp_path, parts):
+    pair = {"transformer": parts["high"], "transformer_2": parts["low"]}
+    made = {span: pairs(parts["high"], LINEAR[:1], seed) for seed, span in enumerate(("high", "low"))}
+    for span, each in made.items():
+        write(tmp_path / "4steps" / f"{span}_noise_model.safetensors", entries("original", each))
+    changed, notes = with_loras(pair, [(tmp_path / "4steps", 0.5, "")])
+    assert notes == ()
+    for (name, before), each in zip(pair.items(), made.values(), strict=True):
+        (down, up), tensor = each[LINEAR[0]], f"{LINEAR[0]}.weight"
+        assert_equal(deltas(before, changed[name]), {tensor: 0.5 * up @ down})
+    alone, _ = with_loras(pair, [(tmp_path / "4steps", 0.5, "low")])
+    assert not alone["transformer"].changes
+    assert alone["transformer_2"].changes == changed["transformer_2"].changes
+    for parts_of, more in (({"transformer": parts["high"]}, False), (pair, True)):
+        if more:
+            write(tmp_path / "4steps" / "readme.safetensors", entries("original", made["low"]))
+        with pytest.raises(CheckpointError, match=r"holds \d safetensors files"):
+            with_loras(parts_of, [(tmp_path / "4steps", 1.0, "")])
 
 
 def test_a_file_with_prefixes_of_both_experts(tmp_path, parts):
