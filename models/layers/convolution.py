@@ -118,8 +118,8 @@ class CausalConv3d(nn.Conv3d):
     """A 3-D convolution that sees frames up to its own alone, and zeros before the first and around each.
 
     It runs in two steps, so that what goes in can be freed before what comes out is made: `joined`, then a call.
-    Weights lie directly under its own name. The kernel is the one that torch chooses, and so the last bit of its
-    sums, which nets of few channels magnify, is that of other implementations.
+    Weights lie directly under its own name. torch chooses the kernel, as for everyone else: nets of few channels
+    magnify the last bit of a sum, and so theirs is the same.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | Triple = 3) -> None:

@@ -96,7 +96,7 @@ class MidBlock(nn.Module):
 class Downsampler(nn.Module):
     """Half the rows and columns, by a convolution of each frame; then, where asked, half the frames by another.
 
-    The clip's first frame stays, and every later one made sees three.
+    The clip's first frame, which comes alone, stays; every later one made sees three.
     """
 
     def __init__(self, channels: int, *, temporal: bool) -> None:
@@ -105,17 +105,13 @@ class Downsampler(nn.Module):
         self.time_conv = nn.Conv3d(channels, channels, (3, 1, 1), stride=(2, 1, 1)) if temporal else None
 
     def forward(self, x: Tensor, stream: Stream) -> Tensor:
-        """`(B, C, T, H, W)` → `(B, C, T', H / 2, W / 2)`; frames past the clip's first come in pairs."""
+        """`(B, C, T, H, W)`, T even or the first frame → `(B, C, T', H / 2, W / 2)`."""
         x = _by_frame(self.resample, x)
         if self.time_conv is None:
             return x
         earlier = stream.recall(self)
         stream.keep(self, x[:, :, -1:])
-        if earlier is not None:
-            return self.time_conv(torch.cat((earlier, x), dim=2))
-        if x.shape[2] == 1:
-            return x
-        return torch.cat((x[:, :, :1], self.time_conv(x)), dim=2)
+        return x if earlier is None else self.time_conv(torch.cat((earlier, x), dim=2))
 
 
 class Upsampler(nn.Module):
