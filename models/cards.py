@@ -161,14 +161,19 @@ class Stage:
 class ModelFile:
     """A published file that a model needs: its repository on the hub (`ORG/NAME`), its path there, whose part it is.
 
-    `part` is one of `PARTS`, or `model` where one file holds several; `size` is its bytes as published, rounded, 0
-    where that is not known.
+    A path that ends in a slash is the folder of a part, with what a loader reads of it. `part` is one of `PARTS`, or
+    `model` where one file holds several; `size` is its bytes as published, rounded, 0 where that is not known.
     """
 
     repo: str
     path: str
     part: str = ""
     size: int = field(default=0, compare=False)
+
+    @property
+    def folder(self) -> bool:
+        """Whether it stands for a part's folder."""
+        return self.path.endswith("/")
 
     def __str__(self) -> str:
         return f"{self.repo}/{self.path}"
@@ -202,6 +207,7 @@ class ModelCard:
         pictures: how pictures that enter reach the network: `held` in the latents, as `channels` behind them, as a
             `control`, or `none` for not at all; `pictures_at`: at `any` frame, at the `ends`, or at the `first`.
         image_squash: the image encoder sees a picture squashed to a square instead of cropped.
+        reference_step: pictures of what shall appear are brought to multiples of so many pixels before anything else.
         decode_timestep, decode_noise_scale: for timestep-conditioned decoders, else None; a scale of None with a
             timestep means the timestep. decode_noise_space: `normalised` or `raw`.
         posterior_sample: frames that enter become a draw from the autoencoder's posterior instead of its mode.
@@ -256,6 +262,7 @@ class ModelCard:
     pictures: str = "held"
     pictures_at: str = "any"
     image_squash: bool = False
+    reference_step: int = 1
     decode_timestep: float | None = None
     decode_noise_scale: float | None = None
     decode_noise_space: str = "normalised"

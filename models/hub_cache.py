@@ -7,9 +7,12 @@ links to blobs. Fetches and removes nothing.
 from __future__ import annotations
 
 import contextlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from .catalog import ModelFile
+from .text.config import TOKENIZER_FILES
 
 
 def root() -> Path:
@@ -37,6 +40,12 @@ def snapshots(repo: str) -> list[Path]:
     return []
 
 
+def repositories() -> list[str]:
+    """The ids `ORG/NAME` of all of which something is here."""
+    found = [each.name.split("--") for each in root().glob("models--*--*")]
+    return sorted(repo for _, *parts in found if snapshots(repo := "/".join((parts[0], "--".join(parts[1:])))))
+
+
 def place(name: str) -> Path | None:
     """Where a repository `ORG/NAME` lies, or one file `ORG/NAME/PATH` of it; None where nothing of it is here."""
     org, repo, *path = name.split("/", 2)
@@ -47,5 +56,31 @@ def place(name: str) -> Path | None:
 
 
 def find(file: ModelFile) -> Path | None:
-    """Where a file is, or None."""
-    return next((each / file.path for each in snapshots(file.repo) if (each / file.path).is_file()), None)
+    """Where a file, or the whole folder of a part, is; or None."""
+    there = _is_whole if file.folder else Path.is_file
+    return next((each / file.path for each in snapshots(file.repo) if there(each / file.path)), None)
+
+
+def inside(file: ModelFile) -> tuple[ModelFile, ...]:
+    """The files of a part's folder that are here, whole or not; of a file, itself."""
+    if not file.folder:
+        return (file,)
+    found = (
+        each.relative_to(snapshot) for snapshot in snapshots(file.repo)
+        for each in sorted((snapshot / file.path).rglob("*")) if each.is_file()
+    )  # fmt: skip
+    return tuple(replace(file, path=path.as_posix(), size=0) for path in dict.fromkeys(found))
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a part's folder has all that it says it has: a tokenizer, or a configuration and every shard."""
+    if any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return True
+    if not (folder / "config.json").is_file():
+        return False
+    for index in folder.glob("*.index.json"):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            return all((folder / name).is_file() for name in names)
+        return False
+    return any(folder.glob("*.safetensors"))

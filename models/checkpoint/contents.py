@@ -75,8 +75,8 @@ def folder_part(name: str, folder: Path) -> Part:
         return _image_encoder(folder, "diffusers", record, stored)
     if name == "text_encoder" or kind or config.get("architectures"):
         record = _configured(place, text.TextEncoderConfig.from_dict, config)
-        names = text.encoder_names(stored)
-        return _part("text_encoder", record.model_type, folder, "diffusers", record, names, stored, scales)
+        encoder = text.encoder_names(stored)
+        return _part("text_encoder", record.model_type, folder, "diffusers", record, encoder, stored, scales)
     family, network = _network_of(config, folder)
     keys = room_of(family, "keys")
     content: Content = _configured(folder, keys.split, _shapes(stored)) or Content("diffusers", "", {})

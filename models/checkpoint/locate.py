@@ -167,7 +167,7 @@ def _with_cached(parts: dict[str, Part], inspection: Inspection) -> tuple[dict[s
     named = _named(inspection)
     if named is None or "transformer" not in parts:
         return parts, inspection
-    usable = {*_SHARED, *UPSAMPLERS} - set(parts)
+    usable = {*_SHARED, *UPSAMPLERS, "autoencoder"} - set(parts)
     usable -= {file.part for file in named.files if hub_cache.find(file) is None}
     cached, _ = cached_parts(file for file in named.files if file.part in usable)
     found = {name: part for name, part in cached.items() if name not in parts and fits(part, parts["transformer"])}

@@ -12,7 +12,7 @@ import typer
 from ..errors import UsageError, VgenError
 from ..events import Listener, Note
 from ..help_page import examples
-from ..options import Debug, DryRun, Json, Quiet, Texts, Verbose
+from ..options import Debug, DryRun, Json, Quiet, Text, Texts, Verbose
 from ..progress import reporting
 from ..quantities import human_bytes
 from ..shell import Command, Group
@@ -29,6 +29,7 @@ EXAMPLES = (
     ("vgen models show nano", "everything that is known about one"),
     ("vgen models pull ltxv-2b-0.9.8-distilled --dry-run", "the files that one needs, and their sizes"),
     ("vgen models pull ltxv-2b-0.9.8-distilled", "fetch them; the same command goes on where it was stopped"),
+    ("vgen models pull wan2.2-t2v-a14b --preset lightning", "with the LoRAs of one of its presets"),
     ("vgen models remove ltxv-2b-0.9.8-distilled", "free what no other model here needs"),
     ("vgen models inspect ./ltx-video/", "what a folder, or a file, of weights is and lacks"),
 )
@@ -50,18 +51,27 @@ Path = Annotated[str, typer.Argument(metavar="PATH", help="A safetensors file or
 Part = Annotated[
     Texts, typer.Option("--part", metavar="NAME", help="Only this part of it; repeatable.", show_default=False)
 ]
+Preset = Annotated[
+    Text,
+    typer.Option("--preset", metavar="NAME", help="The LoRAs of this preset, too.", show_default=False),
+]
 FREE_LICENCES = ("Apache-2.0", "MIT")
 """Licences that need not be told before a download."""
 
 
 def list_models(json: Json = None, debug: Debug = None) -> None:
-    """The models that can be asked for by name, and how much of each is on this disk."""
+    """The models that can be asked for by name, repositories that were fetched, and what of each is on this disk."""
     from models import catalog
 
+    from ..downloads import choice
+
     cards = [catalog.find(name) for name in catalog.names()]
+    fetched = [_fetched(repo) for repo in choice.repositories()]
     if json:
         for card in cards:
             say_json({**card.facts(), **_on_disk(card)})
+        for facts in fetched:
+            say_json(facts)
         return
     head = ("name", "what it is", "parameters", "size", "frames", "fps", "licence", "on disk")
     rows = [
@@ -77,6 +87,16 @@ def list_models(json: Json = None, debug: Debug = None) -> None:
         )
         for card in cards
     ]
+    rows += [
+        (
+            facts["name"],
+            facts["title"],
+            millions(facts["parameters"]),
+            *"----",
+            human_bytes(facts["bytes_on_disk"]) + ("" if facts["here"] else ", not whole"),
+        )
+        for facts in fetched
+    ]
     say(columns([head, *rows]))
 
 
@@ -85,6 +105,26 @@ def _on_disk(card: ModelCard) -> dict[str, Any]:
     from ..downloads.choice import is_here
 
     return {"here": is_here(card), "bytes_on_disk": cache.size(card.files)}
+
+
+def _fetched(repo: str) -> dict[str, Any]:
+    """A repository in the hub's cache as a row of JSON values; `here` says whether it can be used as it is."""
+    from models import hub_cache
+    from models.checkpoint import inspect as look
+    from models.errors import ModelError
+
+    from ..downloads import cache, choice
+
+    facts = {"name": repo, "title": "", "source": repo, "embedded": False, "parameters": 0, "here": False}
+    size = cache.size(choice.present(repo))
+    place = hub_cache.place(repo)
+    with contextlib.suppress(ModelError):
+        if place is not None:
+            found = look(place)
+            title = " ".join(filter(None, (found.family, found.release or found.version, found.pipeline)))
+            count = sum(part.parameters for part in found.parts.values())
+            facts |= {"title": title, "parameters": count, "here": not found.missing}
+    return {**facts, "bytes_on_disk": size}
 
 
 def _presence(card: ModelCard) -> str:
@@ -135,6 +175,7 @@ def inspect(path: Path, json: Json = None, debug: Debug = None) -> None:
 def pull(
     name: Published,
     part: Part = None,
+    preset: Preset = None,
     dry_run: DryRun = None,
     json: Json = None,
     quiet: Quiet = None,
@@ -147,7 +188,7 @@ def pull(
     the cache is, HF_TOKEN opens gated repositories, HF_ENDPOINT names another hub.
     """
     with _resumable(quiet), reporting(quiet=bool(quiet), verbose=bool(verbose)) as listener:
-        rows = _pulled(name, part or (), listener, dry_run=bool(dry_run))
+        rows = _pulled(name, part or (), preset, listener, dry_run=bool(dry_run))
     if json:
         for row in rows:
             say_json(row)
@@ -158,7 +199,9 @@ def pull(
             say(str(row["path"]))
 
 
-def _pulled(name: str, parts: Sequence[str], listener: Listener, *, dry_run: bool) -> list[dict[str, Any]]:
+def _pulled(
+    name: str, parts: Sequence[str], preset: str | None, listener: Listener, *, dry_run: bool
+) -> list[dict[str, Any]]:
     """The files of a model, fetched, or only looked up; a row of JSON values each."""
     from models import catalog, hub_cache
 
@@ -168,7 +211,7 @@ def _pulled(name: str, parts: Sequence[str], listener: Listener, *, dry_run: boo
     if card is not None and not card.files:
         listener(Note(f"{name} is embedded in the package: there is nothing to fetch"))
         return []
-    files = choice.needed(name, parts)
+    files = choice.needed(name, parts, preset)
     if card is not None and card.licence not in FREE_LICENCES:
         listener(Note(f"licence of the weights: {card.licence}, {card.licence_url}"))
     found = _survey(files, listener)
@@ -181,7 +224,7 @@ def _pulled(name: str, parts: Sequence[str], listener: Listener, *, dry_run: boo
     for row, facts in zip(rows, found.values(), strict=True):
         row["path"] = remote.fetch(facts, listener)
     if way := _model_option(name, card, files):
-        listener(Note(f"use it with -m {way}"))
+        listener(Note(f"use it with -m {way}" + (f" --preset {preset}" if preset else "")))
     return rows
 
 
@@ -203,10 +246,10 @@ def _model_option(name: str, card: ModelCard | None, files: Sequence[ModelFile])
 
     if card is not None:
         return name if choice.is_here(card) else ""
+    if any(file.path == choice.INDEX for file in files):
+        return name
     place = hub_cache.find(files[0])
-    if place is None or files[0].path == choice.INDEX:
-        return str(place.parent) if place else ""
-    return str(place) if len(files) == 1 and place.suffix == ".safetensors" else ""
+    return name if place is not None and len(files) == 1 and place.suffix == ".safetensors" else ""
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from models.catalog import ModelFile
-from models.hub_cache import find, home, root, snapshots
+from models.hub_cache import find, home, inside, root, snapshots
 
 UNFINISHED = ".incomplete"
 """Suffix of a blob that has not come whole."""
@@ -27,15 +27,18 @@ def blob(repo: str, etag: str) -> Path:
 
 
 def unfinished(file: ModelFile) -> list[Path]:
-    """What has come of a file that is not here yet, a content each."""
-    notes = home(file.repo).glob(f"blobs/*{WANTED}")
-    blobs = (note.with_suffix(UNFINISHED) for note in notes if note.read_text(encoding="utf-8") == file.path)
-    return [each for each in blobs if each.is_file()]
+    """What has come of a file, or of a part's folder, that is not here yet, a content each."""
+    notes = {note: note.read_text(encoding="utf-8") for note in home(file.repo).glob(f"blobs/*{WANTED}")}
+    wanted = [note for note, path in notes.items() if path == file.path or (file.folder and path.startswith(file.path))]
+    return [blob for note in wanted if (blob := note.with_suffix(UNFINISHED)).is_file()]
 
 
 def size(files: Iterable[ModelFile]) -> int:
     """Bytes of those files that are on this disk, whole or not."""
-    places = {place.resolve() for file in files for place in (find(file), *unfinished(file)) if place is not None}
+    places: set[Path] = set()
+    for file in files:
+        whole = (find(each) for each in inside(file))
+        places |= {place.resolve() for place in (*whole, *unfinished(file)) if place is not None}
     return sum(place.stat().st_size for place in places)
 
 

@@ -198,11 +198,90 @@ def test_what_is_embedded_cannot_be_removed(stocked, shell):
 
 def test_a_repository_by_its_id(stocked, shell):
     done = shell("models", "pull", "texts/t5/text_encoder/model.safetensors")
-    assert done.err.splitlines()[-1] == f"use it with -m {done.out.strip()}"
+    assert done.err.splitlines()[-1] == "use it with -m texts/t5/text_encoder/model.safetensors"
     refused = shell("models", "pull", "maker/videos")
     assert refused.code == 2
     assert "holds 2 models; name one of its files, such as: vgen models pull maker/videos/" in refused.err
     assert shell("models", "remove", "texts/t5").out == "freed 3.0 kB\n"
+
+
+LORA = ModelFile("maker/loras", "fast/low.safetensors", "transformer")
+
+
+def test_pull_brings_the_loras_of_a_preset(stocked, shell, monkeypatch):
+    fast = {"loras": [{"repo": LORA.repo, "path": LORA.path, "part": LORA.part}], "base": {"steps": 4}}
+    tiny = replace(catalog.find("tiny"), presets={"fast": fast, "slow": {"base": {"steps": 90}}})
+    monkeypatch.setattr(catalog, "find", lambda name, find=catalog.find: tiny if name == "tiny" else find(name))
+    stocked.files[LORA.repo, LORA.path] = bytes(1500)
+    done = shell("models", "pull", "tiny", "--preset", "fast")
+    assert done.out.splitlines()[-1] == str(hub_cache.find(LORA))
+    assert done.err.splitlines()[-1] == "use it with -m tiny --preset fast"
+    assert len(shell("models", "pull", "tiny", "--preset", "slow").out.splitlines()) == 2
+    for name, preset, words in (("tiny", "none", "no preset 'none'"), ("texts/t5", "fast", "belongs to a name")):
+        refused = shell("models", "pull", name, "--preset", preset)
+        assert (refused.code, words in refused.err) == (2, True)
+    assert shell("models", "remove", "tiny").code == 0
+    assert hub_cache.find(LORA) is None
+
+
+FOLDER = ModelFile("maker/whole", "text_encoder/", "text_encoder", 3000)
+
+
+def stock_folder(hub, repo, folder, shards=2):
+    names = [f"model-0000{number}-of-0000{shards}.safetensors" for number in range(1, shards + 1)]
+    index = json.dumps({"weight_map": {name: name for name in names}}).encode()
+    content = {"config.json": b"{}", "model.safetensors.index.json": index} | {name: bytes(1000) for name in names}
+    for name, data in content.items():
+        hub.files[repo, f"{folder}{name}"] = data + name.encode() if len(data) == 1000 else data
+    hub.files[repo, f"{folder}model.fp16.safetensors"] = bytes(4000)
+    return [f"{folder}{name}" for name in content]
+
+
+def test_a_part_given_as_its_folder(stocked, shell, monkeypatch):
+    from huggingface_hub import constants
+
+    paths = stock_folder(stocked, FOLDER.repo, FOLDER.path)
+    tiny = replace(catalog.find("tiny"), files=(TINY, FOLDER))
+    monkeypatch.setattr(catalog, "find", lambda name, find=catalog.find: tiny if name == "tiny" else find(name))
+    lines = shell("models", "pull", "tiny", "--dry-run").out.splitlines()
+    assert [line.split("/", 2)[-1] for line in lines[2:-1]] == paths
+    assert shell("models", "pull", "tiny").err.splitlines()[-1] == "use it with -m tiny"
+    assert hub_cache.find(FOLDER).is_dir()
+    listed = {line.split()[0]: line for line in shell("models", "list").out.splitlines()}
+    assert listed["tiny"].endswith("kB")
+    assert " of " not in listed["tiny"]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert shell("models", "pull", "tiny").code == 0
+    shard = hub_cache.find(ModelFile(FOLDER.repo, paths[-1]))
+    aside = shard.rename(shard.parent.parent / "aside")
+    assert hub_cache.find(FOLDER) is None
+    assert "not here" in shell("models", "pull", "tiny").err
+    aside.rename(shard)
+    assert shell("models", "remove", "tiny").code == 0
+    assert not hub_cache.home(FOLDER.repo).exists()
+
+
+def test_a_repository_that_was_fetched_is_listed_and_used_by_its_id(stocked, shell, tmp_path):
+    from tests.models.checkpoint import conftest as tiny
+
+    written = tiny.write_folder(tmp_path / "written").path
+    for file in written.rglob("*.*"):
+        stocked.files["someone/clips", file.relative_to(written).as_posix()] = file.read_bytes()
+    assert "vgen models pull someone/clips" in shell("t2v", "a", "-m", "someone/clips", "--dry-run").err
+    done = shell("models", "pull", "someone/clips")
+    assert done.err.splitlines()[-1] == "use it with -m someone/clips"
+    row = next(line for line in shell("models", "list").out.splitlines() if "someone/clips" in line)
+    assert "ltx 0.9.5 LTXPipeline" in row
+    facts = [json.loads(line) for line in shell("models", "list", "--json").out.splitlines()]
+    assert [(each["name"], each["here"]) for each in facts if "/" in each["name"]] == [("someone/clips", True)]
+    size = ["--size", "64x64", "--num-frames", "9", "--steps", "1"]
+    assert shell("t2v", "a", "-m", "someone/clips", *size, "--dry-run").code == 0
+    (hub_cache.place("someone/clips") / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    refused = shell("t2v", "a", "-m", "someone/clips", *size, "--dry-run")
+    assert (refused.code, "fetch what is missing: vgen models pull someone/clips" in refused.err) == (2, True)
+    assert "not whole" in shell("models", "list").out
+    assert shell("models", "remove", "someone/clips").code == 0
+    assert "someone/clips" not in shell("models", "list").out
 
 
 @pytest.mark.slow

@@ -49,6 +49,25 @@ def test_of_a_lone_part_its_config_and_weights(hub):
     assert set(taken()) == {"config.json", "diffusion_pytorch_model.safetensors"}
 
 
+def test_of_two_experts_both_and_the_tokenizer(hub):
+    wanted = [
+        "high_noise_model/config.json", "high_noise_model/diffusion_pytorch_model.safetensors",
+        "low_noise_model/config.json", "low_noise_model/diffusion_pytorch_model.safetensors",
+        "google/umt5-xxl/spiece.model",
+    ]  # fmt: skip
+    stock(hub, *wanted, "Wan2.1_VAE.pth", "configuration.json", "assets/a.png", pipeline=None)
+    found = taken()
+    assert list(found) == wanted
+    assert list(found.values()) == ["transformer"] * 2 + ["transformer_2"] * 2 + ["tokenizer"]
+
+
+def test_of_a_model_folder_of_two_experts_and_an_image_encoder(hub):
+    wanted = [f"{folder}/config.json" for folder in ("transformer", "transformer_2", "image_encoder")]
+    wanted += [f"{folder}/diffusion_pytorch_model.safetensors" for folder in ("transformer", "transformer_2")]
+    stock(hub, *wanted, "image_encoder/model.safetensors", "image_processor/a.json", pipeline="WanPipeline")
+    assert set(taken()) == {"model_index.json", "image_encoder/model.safetensors", *wanted}
+
+
 def test_a_lone_file_and_one_by_its_path(hub):
     stock(hub, "only.safetensors", pipeline=None)
     assert set(taken()) == {"only.safetensors"}
