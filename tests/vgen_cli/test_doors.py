@@ -114,6 +114,38 @@ def test_a_video_goes_on_without_a_seam(shell, made):
     assert steps[24:].max() > 0.5  # and it goes on
 
 
+def test_what_came_before_a_video_leads_up_to_it(shell, made, tmp_path):
+    """From the middle of a movement on, so that there is something to come from; in two windows."""
+    source = pictures(made / "frames")[18:]
+    half = tmp_path / "half"
+    half.mkdir()
+    for index, frame in enumerate(source):
+        Image.fromarray(frame).save(half / f"{index:05d}.png")
+    (half / "recipe.json").write_text('{"fps": 16}')
+    done = shell("extend", "half/", PROMPT, "--before", "-s", 3, "--num-frames", 30, "-o", "longer/")
+    assert done.code == 0, done.err
+    longer = pictures("longer")
+    assert len(longer) == 15 + 30
+    assert np.array_equal(longer[30 + 9 :], source[9:])
+    steps = steps_of(longer)
+    assert steps[24:40].max() <= 2.5 * steps_of(source).max()  # where the video takes over
+    assert steps[:30].max() > 0.5  # and it moved before
+    assert read_recipe("longer/")["before"] is True
+
+
+def test_a_video_at_a_frame_is_held_there(shell, made):
+    asked = ("-p", PROMPT, *FAST, "--num-frames", 49)
+    assert shell("i2v", "--image-at", f"16:{made / 'clip.mkv'}", *asked, "-o", "held/").code == 0
+    held, source = pictures("held"), pictures(made / "frames")
+    assert decibels(held[21:49], source[5:33]) >= 30  # behind the two latent frames that lead
+    assert shell("i2v", "--video-at", f"0:{made / 'clip.mkv'}", *asked, "-o", "first/").code == 0
+    assert decibels(pictures("first")[:33], source) >= 30
+    done = shell("i2v", "--image-at", f"13:{made / 'clip.mkv'}", *asked, "-o", "no/")
+    assert done.code == 2
+    assert "cannot begin at frame 13" in done.err
+    assert "nearest is frame 8 or 16" in done.err
+
+
 def test_pictures_are_filled_in_between(shell, made):
     images = [made / "frames" / name for name in ("00000.png", "00016.png", "00032.png")]
     assert shell("interpolate", *images, "--prompt", PROMPT, "-s", 1, "--num-frames", 41, "-o", "between/").code == 0

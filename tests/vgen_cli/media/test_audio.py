@@ -114,6 +114,16 @@ def test_sound_from_a_later_moment_on(tmp_path, clip, wanted, claps, source):
     assert _first_beep(tmp_path / "c.mp4") == pytest.approx(1 - 1 / 3 - (pictures or 0), abs=0.002)
 
 
+@pytest.mark.parametrize(
+    "source", ["aac.mp4", "opus.mkv", "late-pictures.mkv", "late-sound.mp4", "aac.ts", "sound.mp3"]
+)
+@pytest.mark.parametrize("silence", [Fraction(1, 3), Fraction(2)])
+def test_sound_after_a_silence(tmp_path, clip, wanted, claps, source, silence):
+    _write(clip, wanted(), tmp_path / "c.mp4", Audio(claps(source), -silence))
+    _, pictures, sound = SOURCES[source]
+    assert _first_beep(tmp_path / "c.mp4") == pytest.approx(1 + silence + sound - (pictures or 0), abs=0.002)
+
+
 @pytest.mark.parametrize("changes", [{"bitrate": 200_000}, {"target_size": 120_000}])
 @pytest.mark.parametrize("place", ["c.mp4", "c.webm"])
 def test_two_passes_carry_the_sound_too(tmp_path, clip, wanted, claps, place, changes):
