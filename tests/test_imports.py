@@ -44,6 +44,7 @@ FLOORS = (
     (r"vgen_cli/(plan|downloads)/.*", 6),
     (r"vgen_cli/cascade/clock\.py", 6),
     (r"vgen_cli/weights\.py", 6),
+    (r"vgen_cli/kept/(__init__|identity)\.py", 6),
     (r"vgen_cli/batch/planner\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),
     (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|prompts|session|surroundings)\.py", 7),
@@ -60,11 +61,13 @@ LIGHT = (
     r"(models|vgen_cli)/__init__\.py",
     r"vgen_cli/[a-z0-9_]+\.py",
     r"vgen_cli/(commands|plan)/.*",
+    r"vgen_cli/kept/(__init__|identity)\.py",
     r"vgen_cli/media/(__init__|destination|spec|metadata|probe)\.py",
-    r"models/(errors|shapes|keymap|network_config|cards|catalog|hub_cache)\.py",
+    r"models/(errors|shapes|keymap|network_config|releases|cards|catalog|hub_cache)\.py",
     rf"{FAMILY}/(__init__|config|keys|versions|published)\.py",
     r"models/diffusion/(__init__|sigmas|names|scheduler_config)\.py",
-    r"models/checkpoint/(__init__|header|shards|parts|inspect|locate|lora)\.py",
+    r"models/checkpoint/(__init__|header|shards|scales|parts|contents|beside|inspect|settle|locate)\.py",
+    r"models/checkpoint/(changes|lora|lora_names|fetched)\.py",
 )
 HEAVY = {
     "torch", "numpy", "transformers", "tokenizers", "safetensors", "einops", "PIL", "rich", "imageio_ffmpeg",
