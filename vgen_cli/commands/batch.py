@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -17,7 +18,7 @@ import typer
 
 from models.errors import ModelError
 
-from ..batch.engines import Engine
+from ..batch.engines import ENGINES, Engine
 from ..batch.engines.local import Local
 from ..batch.jobs import Faults, Job, read_jobs, shard
 from ..batch.manifest import normal, recipe_of
@@ -52,8 +53,8 @@ from ..options import (
     Switch,
     Text,
 )
-from ..quantities import human_rate, quoted
-from ..recipe import Recipe
+from ..quantities import human_rate, number, quoted, whole
+from ..recipe import Recipe, choice
 from ..weights import foreseen, located
 from .asking import read_prompt
 from .machine import check_device, check_folder
@@ -67,6 +68,7 @@ EXAMPLES = (
     ("vgen batch rows.csv --out-dir clips --size 256x256 --steps 30", "what a row does not say"),
     ('vgen batch rows.yaml --name-template "{slug}-{width}x{height}-{seed}" --format webm', "names and kind of file"),
     ("vgen batch rows.jsonl --shard 2/4 --json", "the second quarter, facts as JSON"),
+    ("vgen batch rows.jsonl --engine ray --address 10.0.0.1:6379", "on all machines of a Ray cluster"),
 )
 
 _LISTED = 10
@@ -94,6 +96,60 @@ KeepGoing = Annotated[
     Switch, _batch("--keep-going/--fail-fast", help="Whether a clip that fails leaves the others be. Default: yes.")
 ]
 Shard = Annotated[Text, _batch("--shard", metavar="I/N", help="The I-th of N equal parts of the rows.")]
+
+_engine = partial(typer.Option, rich_help_panel="Engine", show_default=False)
+EngineName = Annotated[
+    Text,
+    _engine(
+        "--engine",
+        metavar="NAME",
+        help="local: this process. ray: the machines of a Ray cluster (pip install 'vgen-cli[ray]'). Default: local.",
+    ),
+]
+Address = Annotated[
+    Text,
+    _engine(
+        "--address",
+        metavar="HOST:PORT",
+        help="Of the Ray cluster, or auto for that of this machine. Default: one that starts and ends with the batch.",
+    ),
+]
+Workers = Annotated[
+    Text,
+    _engine("--workers", metavar="N", help="How many make clips at once. Default: all the GPUs, or one a machine."),
+]
+GpusPerWorker = Annotated[
+    Text,
+    _engine("--gpus-per-worker", metavar="X", help="May be a part of one: 0.5. Default: 1, or 0 where there are none."),
+]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Who makes the clips."""
+
+    engine: EngineName = None
+    address: Address = None
+    workers: Workers = None
+    gpus_per_worker: GpusPerWorker = None
+
+    def options(self) -> dict[str, Any] | None:
+        """What `Ray` is told; None where this process makes the clips.
+
+        Raises:
+            UsageError: a value that cannot be, or what is for Ray alone.
+        """
+        said = {
+            "address": self.address,
+            "workers": _parsed("--workers", self.workers, lambda text: whole(text, 1, 100_000, "workers")),
+            "gpus_per_worker": _parsed("--gpus-per-worker", self.gpus_per_worker, lambda text: number(text, 0, 64)),
+        }
+        if (_parsed("--engine", self.engine, lambda text: choice(text, ENGINES)) or "local") == "ray":
+            return said
+        for name, value in said.items():
+            if value is not None:
+                raise UsageError(f"--{name.replace('_', '-')} is for clusters; add --engine ray")
+        return None
 
 
 @dataclass(frozen=True)
@@ -154,7 +210,7 @@ class RowOptions:
         return values
 
 
-def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOptions) -> None:
+def batch(file: File, *, asked: BatchOptions, by: EngineOptions, rows: RowOptions, shell: ShellOptions) -> None:
     """Every row of a prompt file, one clip each, with the weights loaded once.
 
     A line of a .txt file is a prompt, with options after it where wanted: a red circle --w 256 --h 256 --f 17 --d
@@ -171,6 +227,7 @@ def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOpti
     check_folder()
     path = Path(file)
     part, parts = _shard(asked.shard)
+    cluster = by.options()
     folder = Path(asked.out_dir) if asked.out_dir else Path(path.stem)
     defaults = {**rows.values(), **({"format": check_format(asked.format)} if asked.format else {})}
     namer = Namer(folder, _slug, _extension, TEMPLATE if asked.name_template is None else asked.name_template)
@@ -190,7 +247,8 @@ def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOpti
     _make_folders(folder, waiting)
     name = "report.jsonl" if parts == 1 else f"report-{part}-of-{parts}.jsonl"
     telling = Telling(len(waiting), len(there), quiet=bool(shell.quiet), verbose=bool(shell.verbose))
-    engine = Local(planner, telling.clip, overwrite=bool(asked.overwrite), metadata=asked.metadata is not False)
+    making = {"overwrite": bool(asked.overwrite), "metadata": asked.metadata is not False}
+    engine = _engine_of(cluster, planner, telling, making)
     try:
         with Report(folder / name, (job for job in jobs if job.place.path in there)) as report:
             failed = _run(engine, waiting, report, telling, shell, keep_going=asked.keep_going is not False)
@@ -198,6 +256,23 @@ def batch(file: File, *, asked: BatchOptions, rows: RowOptions, shell: ShellOpti
         telling.end()
     if failed:
         raise RunError(_failure(failed, len(waiting), folder / name))
+
+
+def _engine_of(
+    cluster: Mapping[str, Any] | None, planner: Planner, telling: Telling, making: dict[str, bool]
+) -> Engine:
+    if cluster is None:
+        return Local(planner, telling.clip, **making)
+    from ..batch.engines.ray import Ray
+
+    return Ray(planner, telling.clip, **cluster, **making)
+
+
+def _parsed(flag: str, given: str | None, read: Callable[[str], Any]) -> Any:
+    try:
+        return None if given is None else read(given)
+    except UsageError as fault:
+        raise UsageError(f"{flag}: {fault}") from None
 
 
 def _run(

@@ -1,6 +1,7 @@
 """Who makes the clips of a batch. An engine takes jobs and gives their results back, in whatever order they come.
 
     local.py    this process, one clip after another
+    ray.py      workers of a Ray cluster, many clips at once
 
 Knows neither a prompt file nor a report.
 """
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ..jobs import Job, Result
+
+ENGINES = ("local", "ray")
 
 
 class Engine(Protocol):
