@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from models.catalog import ModelCard
 
+from ..media.fit import fitted
 from ..media.picture import read_picture
 from ..plan import Plan
 from ..plan.controlled import CONTROL
@@ -20,15 +21,22 @@ def given_in_windows(plan: Plan, card: ModelCard) -> Iterator[Given]:
     """One for every window."""
     sees = "image_encoder" in card.part_parameters
     background = rgb(plan.recipe.background or "#000000")
-    references = [read_picture(path, background)[None] for path in plan.controls.references]
+    pictures = [read_picture(path, background)[None] for path in plan.controls.references]
+    references = [_whole(picture, card.reference_step) for picture in pictures]
     entering = plan.footage is not None and plan.footage.role == CONTROL
     controls: Iterator[Frames | None] = in_windows(plan) if entering else itertools.repeat(None)
     masks = _masks(plan)
     for number in range(plan.windows.count):
         start = plan.windows.start(number)
         shown = sorted((pin.frame, pin.path) for pin in plan.pins if start <= pin.frame < start + plan.windows.frames)
-        pictures = [read_picture(path, background)[None] for _, path in shown if sees]
-        yield Given(pictures, next(controls), next(masks), references, plan.controls.scale)
+        seen = [read_picture(path, background)[None] for _, path in shown if sees]
+        yield Given(seen, next(controls), next(masks), references, plan.controls.scale)
+
+
+def _whole(picture: Frames, step: int) -> Frames:
+    """A picture `(1, H, W, 3)` whose sides are multiples of `step`."""
+    height, width = (side // step * step for side in picture.shape[1:3])
+    return fitted(picture, width, height, "stretch")
 
 
 def _masks(plan: Plan) -> Iterator[Frames | None]:
