@@ -210,6 +210,8 @@ def _inspect_model(folder: Path) -> Inspection:
         if place is not None:
             part = folder_part(name, place)
             parts[part.name] = part
+            if part.network == "transformer" and part.family != pipelines.get(found.pipeline, part.family):
+                raise UnsupportedConfigError(f"{folder} is a {found.pipeline}, and its {name} is of another family")
     scheduler_file = folder / "scheduler" / "scheduler_config.json"
     found = replace(
         found,

@@ -230,12 +230,15 @@ def test_a_folder_may_hold_one_single_file(tmp_path, tiny):
 
 
 def test_another_family_is_named(folder):
+    (folder.path / "model_index.json").write_text('{"_class_name": "HunyuanVideoPipeline"}')
+    with pytest.raises(UnsupportedConfigError, match=r"HunyuanVideoPipeline.*LTXPipeline"):
+        inspect(folder.path)
     (folder.path / "model_index.json").write_text('{"_class_name": "WanPipeline"}')
-    with pytest.raises(UnsupportedConfigError, match=r"WanPipeline.*LTXPipeline"):
+    with pytest.raises(UnsupportedConfigError, match=r"is a WanPipeline, and its transformer is of another family"):
         inspect(folder.path)
     (folder.path / "model_index.json").write_text('{"_class_name": "LTXPipeline"}')
-    (folder.path / "transformer" / "config.json").write_text('{"_class_name": "WanTransformer3DModel"}')
-    with pytest.raises(UnsupportedConfigError, match="WanTransformer3DModel"):
+    (folder.path / "transformer" / "config.json").write_text('{"_class_name": "FluxTransformer2DModel"}')
+    with pytest.raises(UnsupportedConfigError, match="FluxTransformer2DModel"):
         inspect(folder.path)
     (folder.path / "transformer" / "config.json").write_text('{"_class_name": "LTXVideoTransformer3DModel", "x": 1}')
     with pytest.raises(UnsupportedConfigError, match=r"config\.json.*x"):
