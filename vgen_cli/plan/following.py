@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..media.facts import ClipFacts
 from ..recipe import Recipe, flag
 from ..sources import Sources
-from .extent import frames_in, nearest, rate_factor
+from .extent import frames_in, rate_factor
 from .records import OutputPlan
 
 _DOORS = ("t2v", "i2v", "v2v")
@@ -69,9 +69,9 @@ def split(recipe: Recipe, card: ModelCard) -> Split | None:
     else:
         frames = recipe.num_frames or (frames_in(recipe.duration, fps) if recipe.duration else None)
         if frames is None and recipe.command != "v2v":
-            frames = max(1, nearest(card.num_frames / card.fps * fps))
+            frames = max(1, math.floor(card.num_frames / card.fps * fps))
         if frames is not None:
-            values["num_frames"] = max(1, math.ceil(frames / fps * card.base_fps))
+            values["num_frames"] = math.ceil((frames - 1) / fps * card.base_fps) + 1
         links.append(_link(recipe, other, "interpolate", "flow", fps=str(fps)))
     if scale > 1:
         links.append(_link(recipe, other, "upscale", "lanczos", width=width, height=height))
