@@ -2,7 +2,8 @@
 
 Each takes `(denoiser, latents, sigmas)` and works on both noise paths. Knows no network, device, seed, file
 or progress bar; noise comes from the caller. Latents stay in float32 (float64 where given so) whatever the
-network computes in; the coefficients are Python floats.
+network computes in; the coefficients are Python floats. What a run tells after a step is all that it needs to go
+on from there, to the bit.
 
 In the formulas x is the latents at sigma, x' those at the following sigma', D the denoiser's x0, z fresh
 noise, alpha the share of signal (`Path.alpha`), k = sigma / alpha, lambda = -log k.
@@ -22,18 +23,36 @@ from .denoiser import Denoiser, Path, precise
 Noise: TypeAlias = Callable[[], Tensor]
 """Draws standard normal noise in the shape of the latents; every call draws anew."""
 
-OnStep: TypeAlias = Callable[[int, int, Tensor], None]
-"""Called after each step with the steps done (from 1), the steps in all, and the latents."""
-
 Step: TypeAlias = Callable[[Tensor, float, float], Tensor]
 
 
 class Point(NamedTuple):
-    """A point where a multistep sampler knows D: its sigma, its lambda, and D there."""
+    """A point behind a multistep sampler: its sigma, its lambda, D there, and the latents that went on from there."""
 
     sigma: float
     log_snr: float
     x0: Tensor
+    latents: Tensor
+
+
+class Progress(NamedTuple):
+    """How far a sampler has come; with it, and noise that goes on where it was, the run goes on to the bit.
+
+    Attributes:
+        step: steps done, from 1.
+        steps: in all.
+        latents: after that step.
+        points: what a multistep sampler looks back to, the last one last.
+    """
+
+    step: int
+    steps: int
+    latents: Tensor
+    points: tuple[Point, ...] = ()
+
+
+OnStep: TypeAlias = Callable[[Progress], None]
+"""Told about every finished step."""
 
 
 class Sampler(Protocol):
@@ -46,12 +65,13 @@ class Sampler(Protocol):
         path: the noise path of latents and sigmas.
         noise: source of fresh noise; only stochastic samplers draw from it, and they must have it.
         on_step: told about every finished step.
+        resume: where an earlier run of the same arguments stood; the steps up to there are left out.
 
     Returns:
         Latents at `sigmas[-1]`, float32.
 
     Raises:
-        ValueError: sigmas that do not descend or leave the path; no noise where it is needed.
+        ValueError: sigmas that do not descend or leave the path; no noise where it is needed; progress of another run.
     """
 
     def __call__(
@@ -63,6 +83,7 @@ class Sampler(Protocol):
         path: Path = Path.FLOW,
         noise: Noise | None = None,
         on_step: OnStep | None = None,
+        resume: Progress | None = None,
     ) -> Tensor: ...
 
 
@@ -74,6 +95,7 @@ def euler(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
 ) -> Tensor:
     """Euler's method on dx/dsigma = (x - D) / sigma, which is the probability flow on either path. Order 1.
 
@@ -85,7 +107,7 @@ def euler(
     def step(x: Tensor, sigma: float, after: float) -> Tensor:
         return _toward(x, denoiser(x, sigma), sigma, after)
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume)
 
 
 def euler_ancestral(
@@ -96,6 +118,7 @@ def euler_ancestral(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
     eta: float = 1.0,
 ) -> Tensor:
     """Euler further down than asked, then noise back up to sigma'.
@@ -117,7 +140,7 @@ def euler_ancestral(
         ratio = path.alpha(after) / path.alpha(down)
         return ratio * x + math.sqrt(max(after**2 - (ratio * down) ** 2, 0.0)) * draw(x)
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume)
 
 
 def euler_stochastic(
@@ -128,6 +151,7 @@ def euler_stochastic(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
 ) -> Tensor:
     """Jump to D, then noise it afresh: for distilled networks, whose D is a finished sample at every sigma.
 
@@ -141,7 +165,7 @@ def euler_stochastic(
         clean = denoiser(x, sigma)
         return clean if after == 0.0 else path.alpha(after) * clean + after * draw(x)
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume)
 
 
 def ddim(
@@ -152,6 +176,7 @@ def ddim(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
     eta: float = 0.0,
 ) -> Tensor:
     """Denoise to D and put the same noise back, part of it fresh for `eta` above 0. Order 1 at eta 0.
@@ -171,7 +196,7 @@ def ddim(
         x = path.alpha(after) * clean + math.sqrt(max(after**2 - spread**2, 0.0)) * epsilon
         return x + spread * draw(x) if eta else x
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume)
 
 
 def ddpm(
@@ -182,6 +207,7 @@ def ddpm(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
 ) -> Tensor:
     """A draw from the posterior of x' given x and D.
 
@@ -200,7 +226,7 @@ def ddpm(
         mean = path.alpha(after) * (1.0 - decay**2) * clean + kept * x
         return mean + after * math.sqrt(1.0 - decay**2) * draw(x)
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume)
 
 
 def heun(
@@ -211,6 +237,7 @@ def heun(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
 ) -> Tensor:
     """Euler, then again with the mean of the slopes at both ends; two denoiser calls a step. Order 2.
 
@@ -228,7 +255,7 @@ def heun(
         slope = (x - clean) / sigma + (trial - denoiser(trial, after)) / after
         return x + (after - sigma) / 2.0 * slope
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume)
 
 
 def dpmpp_2m(
@@ -239,6 +266,7 @@ def dpmpp_2m(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
 ) -> Tensor:
     """DPM-Solver++(2M): the linear part exactly, D extrapolated from two points. Order 2, one call a step.
 
@@ -247,16 +275,15 @@ def dpmpp_2m(
 
     Source: Lu et al. 2022 (DPM-Solver++), algorithm 2.
     """
-    last: Point | None = None
+    points = list(resume.points) if resume else []  # where D is known: the last one
 
     def step(x: Tensor, sigma: float, after: float) -> Tensor:
-        nonlocal last
-        here = Point(sigma, _log_snr(path, sigma), denoiser(x, sigma))
-        estimate = here.x0 if last is None else _extrapolate(last, here, _log_snr(path, after))
-        last = here
+        here = Point(sigma, _log_snr(path, sigma), denoiser(x, sigma), x)
+        estimate = _extrapolate(points[-1], here, _log_snr(path, after)) if points else here.x0
+        points[:] = [here]
         return _exponential(path, x, estimate, sigma, after)
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume, points)
 
 
 def unipc(
@@ -267,6 +294,7 @@ def unipc(
     path: Path = Path.FLOW,
     noise: Noise | None = None,
     on_step: OnStep | None = None,
+    resume: Progress | None = None,
 ) -> Tensor:
     """UniPC of order 2 with B(h) = exp(h) - 1: each D corrects the step that led to it, then predicts.
 
@@ -280,22 +308,21 @@ def unipc(
 
     Source: Zhao et al. 2023 (UniPC), algorithms 5 to 8.
     """
-    points: list[Point] = []  # where D is known: the last two
-    begin = precise(latents)  # corrected latents at the last point
-    done, order = 0, 1
+    points = list(resume.points) if resume else []  # where D is known, and the corrected latents: the last two
 
     def step(x: Tensor, sigma: float, after: float) -> Tensor:
-        nonlocal begin, done, order
-        here = Point(sigma, _log_snr(path, sigma), denoiser(x, sigma))
+        clean, begin = denoiser(x, sigma), x
         if points:
-            begin = _exponential(path, begin, _correct(points, here, order), points[-1].sigma, sigma)
-        order = 2 if points and done + 2 < len(sigmas) else 1
-        estimate = _extrapolate(points[-1], here, _log_snr(path, after)) if order == 2 else here.x0
+            begin = _exponential(
+                path, points[-1].latents, _correct(points, sigma, path, clean), points[-1].sigma, sigma
+            )
+        here = Point(sigma, _log_snr(path, sigma), clean, begin)
+        second = bool(points) and after != sigmas[-1]
+        estimate = _extrapolate(points[-1], here, _log_snr(path, after)) if second else clean
         points[:] = [*points[-1:], here]
-        done += 1
         return _exponential(path, begin, estimate, sigma, after)
 
-    return _walk(step, latents, sigmas, path, on_step)
+    return _walk(step, latents, sigmas, path, on_step, resume, points)
 
 
 SAMPLERS: dict[str, Sampler] = {
@@ -311,17 +338,33 @@ SAMPLERS: dict[str, Sampler] = {
 """Samplers by name; the names alone, without torch, are `names.SAMPLER_NAMES`."""
 
 
-def _walk(step: Step, latents: Tensor, sigmas: Sequence[float], path: Path, on_step: OnStep | None) -> Tensor:
-    """The loop that all samplers share: one `step(latents, sigma, sigma')` for each pair of the schedule."""
+def _walk(
+    step: Step,
+    latents: Tensor,
+    sigmas: Sequence[float],
+    path: Path,
+    on_step: OnStep | None,
+    resume: Progress | None,
+    points: Sequence[Point] = (),
+) -> Tensor:
+    """The loop that all samplers share: one `step(latents, sigma, sigma')` for each pair of the schedule.
+
+    Args:
+        points: of a multistep sampler, which keeps them up to date.
+    """
     if not sigmas or any(not before > after >= 0.0 for before, after in pairwise(sigmas)):
         raise ValueError(f"sigmas must descend strictly and not below 0, and there must be one: {list(sigmas)}")
     if path is Path.FLOW and sigmas[0] > 1.0:
         raise ValueError(f"sigmas of the flow path lie between 0 and 1, not at {sigmas[0]:g}")
-    latents = precise(latents)
-    for done, (sigma, after) in enumerate(pairwise(sigmas), start=1):
+    latents, steps, begun = precise(latents), len(sigmas) - 1, 0
+    if resume is not None:
+        if resume.steps != steps or resume.latents.shape != latents.shape:
+            raise ValueError(f"step {resume.step} of {resume.steps} is none of this run of {steps}")
+        latents, begun = resume.latents, resume.step
+    for done, (sigma, after) in enumerate(pairwise(sigmas[begun:]), start=begun + 1):
         latents = step(latents, sigma, after)
         if on_step is not None:
-            on_step(done, len(sigmas) - 1, latents)
+            on_step(Progress(done, steps, latents, tuple(points)))
     return latents
 
 
@@ -345,18 +388,18 @@ def _extrapolate(last: Point, here: Point, lambda_after: float) -> Tensor:
     return here.x0 + (here.x0 - last.x0) / (2.0 * ratio)
 
 
-def _correct(points: Sequence[Point], end: Point, order: int) -> Tensor:
-    """The estimate E of UniPC's corrector for the step from `points[-1]` to `end`."""
+def _correct(points: Sequence[Point], sigma: float, path: Path, x0: Tensor) -> Tensor:
+    """The estimate E of UniPC's corrector for the step from `points[-1]` to `sigma`, where D is `x0`."""
     begin = points[-1]
-    if order == 1:
-        return begin.x0 + (end.x0 - begin.x0) / 2.0
+    if len(points) == 1:  # the predictor was of order 1
+        return begin.x0 + (x0 - begin.x0) / 2.0
     before = points[-2]
-    h = end.log_snr - begin.log_snr
+    h = _log_snr(path, sigma) - begin.log_snr
     r = (before.log_snr - begin.log_snr) / h
     phi = math.expm1(-h)
     b1, b2 = (-phi / h - 1.0) / phi, 2.0 * (phi / h**2 + 1.0 / h - 0.5) / phi
     c = (b1 - b2) / (1.0 - r)
-    return begin.x0 + (c / r) * (before.x0 - begin.x0) + (b1 - c) * (end.x0 - begin.x0)
+    return begin.x0 + (c / r) * (before.x0 - begin.x0) + (b1 - c) * (x0 - begin.x0)
 
 
 def _decay(path: Path, sigma: float, after: float) -> float:

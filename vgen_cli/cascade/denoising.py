@@ -55,7 +55,7 @@ def sampled(state: LatentState, plan: StagePlan, context: Context) -> Tensor:
             plan.sigmas,
             path=Path.FLOW,
             noise=noise,
-            on_step=lambda step, steps, _: context.on_step(plan.kind, step, steps),
+            on_step=lambda progress: context.on_step(plan.kind, progress.step, progress.steps),
         )
     return latents[:, :, before:]
 

@@ -205,7 +205,7 @@ def test_any_schedule_to_zero_ends_on_the_last_x0_to_the_bit(name, path, data):
         answers.append(posterior_mean(path)(latents, sigma))
         return answers[-1]
 
-    made = SAMPLERS[name](denoise, x, schedule, path=path, noise=source(x), on_step=lambda *step: told.append(step[:2]))
+    made = SAMPLERS[name](denoise, x, schedule, path=path, noise=source(x), on_step=lambda at: told.append(at[:2]))
     assert torch.isfinite(made).all()
     assert torch.equal(made, answers[-1])
     steps = len(schedule) - 1
@@ -227,7 +227,7 @@ def test_part_way_a_known_answer_keeps_latents_on_the_line(name):
     """With D constant the flow is `alpha D + sigma n`, which every deterministic sampler must follow."""
     answer, n = torch.full((1, 1, 2, 1, 1), 0.3), torch.randn(1, 1, 2, 1, 1)
     seen = []
-    SAMPLERS[name](lambda *_: answer, n, sigmas.linear(5), on_step=lambda i, _, x: seen.append((i, x)))
+    SAMPLERS[name](lambda *_: answer, n, sigmas.linear(5), on_step=lambda at: seen.append((at.step, at.latents)))
     for i, x in seen:
         sigma = 1 - i / 5
         assert torch.allclose(x, (1 - sigma) * answer + sigma * n, atol=1e-6)
@@ -256,6 +256,46 @@ def test_stochastic_samplers_ask_for_noise_before_any_work(name):
 
 def test_the_registry_has_the_advertised_names_and_one_signature():
     assert tuple(SAMPLERS) == SAMPLER_NAMES
-    expected = ["denoiser", "latents", "sigmas", "path", "noise", "on_step"]
+    expected = ["denoiser", "latents", "sigmas", "path", "noise", "on_step", "resume"]
     for name, sampler in SAMPLERS.items():
-        assert list(inspect.signature(sampler).parameters)[:6] == expected, name
+        assert list(inspect.signature(sampler).parameters)[:7] == expected, name
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+@pytest.mark.parametrize("stopped", range(1, 7))
+def test_a_run_goes_on_from_any_step_to_the_bit(name, path, stopped):
+    schedule = sigmas.shifted(6, 3.0) if path is Path.FLOW else sigmas.karras(6, 0.01, 20.0)
+    x = at_level(schedule[0], path, count=20, dtype=torch.float32)
+    generator, reached, states = torch.Generator().manual_seed(3), [], []
+
+    def noise():
+        return torch.randn(x.shape, generator=generator)
+
+    def note(progress):
+        reached.append(progress)
+        states.append(generator.get_state())
+
+    whole = SAMPLERS[name](posterior_mean(path), x, schedule, path=path, noise=noise, on_step=note)
+    assert [(at.step, at.steps) for at in reached] == [(step, 6) for step in range(1, 7)]
+    generator.set_state(states[stopped - 1])
+    asked = []
+
+    def denoise(latents, sigma):
+        asked.append(sigma)
+        return posterior_mean(path)(latents, sigma)
+
+    rest = SAMPLERS[name](
+        denoise, torch.zeros_like(x), schedule, path=path, noise=noise, resume=reached[stopped - 1]
+    )  # the latents that the run began with are of no account any more
+    assert torch.equal(rest, whole)
+    assert all(sigma < schedule[stopped - 1] for sigma in asked)
+    assert len({*asked}) == 6 - stopped
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_progress_of_another_run_is_refused(name):
+    x = torch.zeros(1, 3, 1, 1, 1)
+    for other in (samplers.Progress(2, 9, x), samplers.Progress(2, 3, torch.zeros(1, 3, 2, 1, 1))):
+        with pytest.raises(ValueError, match="none of this run"):
+            SAMPLERS[name](posterior_mean(Path.FLOW), x, sigmas.linear(3), noise=source(x), resume=other)
