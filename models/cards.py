@@ -205,7 +205,7 @@ class ModelCard:
         prediction: what the network predicts.
         whole_timesteps: the network is told the noise level cut off to whole thousandths, but for Euler's steps.
         pictures: how pictures that enter reach the network: `held` in the latents, as `channels` behind them, as a
-            `control`, or `none` for not at all; `pictures_at`: at `any` frame, at the `ends`, or at the `first`.
+            `control`, or `no` for not at all; `pictures_at`: at `any` frame, at the `ends`, or at the `first`.
         image_squash: the image encoder sees a picture squashed to a square instead of cropped.
         reference_step: pictures of what shall appear are brought to multiples of so many pixels before anything else.
         decode_timestep, decode_noise_scale: for timestep-conditioned decoders, else None; a scale of None with a

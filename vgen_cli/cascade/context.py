@@ -65,7 +65,7 @@ class Context:
 
     def surroundings(self, plan: StagePlan) -> Surroundings:
         """What the network of a stage is given beside latents and prompt; opens the parts that it takes."""
-        if self.card.pictures in ("held", "none"):
+        if self.card.pictures in ("held", "no"):
             return Surroundings()
         guides = sorted(self.guides.guides, key=lambda guide: guide.at)
         shown = [(guide.frames, round(guide.at * plan.fps / self.guides.made_fps)) for guide in guides]

@@ -25,7 +25,7 @@ _LISTED = 6
 
 def held_anywhere(card: ModelCard) -> bool:
     """Whether a model keeps to several frames in a row, wherever they are."""
-    return card.pictures != "none" and card.pictures_at == "any"
+    return card.pictures != "no" and card.pictures_at == "any"
 
 
 def check_pictures(card: ModelCard, what: str, *, ends: bool = False, anywhere: bool = False) -> None:
@@ -36,7 +36,7 @@ def check_pictures(card: ModelCard, what: str, *, ends: bool = False, anywhere: 
         ends: whether the last frame is one of them.
         anywhere: whether frames between are, or several in a row.
     """
-    if card.pictures == "none":
+    if card.pictures == "no":
         raise UsageError(f"{what} needs a model that takes pictures, and {card.name} takes none; {_others(card)}")
     if (anywhere and card.pictures_at != "any") or (ends and card.pictures_at == "first"):
         raise UsageError(f"{what} is not possible: {card.name} takes a picture {_PLACES[card.pictures_at]}")
@@ -133,7 +133,7 @@ def _clip(
 def _others(card: ModelCard) -> str:
     """Models of the catalogue that take pictures, those of the same family first."""
     cards = [catalog.find(name) for name in catalog.names()]
-    able = sorted((each for each in cards if each.pictures != "none"), key=lambda each: each.family != card.family)
+    able = sorted((each for each in cards if each.pictures != "no"), key=lambda each: each.family != card.family)
     if able and able[0].family == card.family:
         able = [each for each in able if each.family == card.family]
     names = [each.name for each in able]

@@ -116,7 +116,7 @@ def test_a_clip_and_a_picture_at_one_frame_are_refused():
 
 # ------------------------------------------------------------------------------------------- what a model takes
 FIRST, ENDS = (replace(NANO, pictures_at=place) for place in ("first", "ends"))
-CHANNELS, NONE = replace(ENDS, pictures="channels"), replace(NANO, pictures="none")
+CHANNELS, NONE = replace(ENDS, pictures="channels"), replace(NANO, pictures="no")
 
 
 def refused(*arguments, **asked) -> str:
