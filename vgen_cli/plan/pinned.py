@@ -63,7 +63,12 @@ def pinned(
         else:
             made = _clip(pin.path, facts, frame, pin.strength, card, sides, timing)
             if made.frames < (there := _frames_at(facts, timing)):
-                notes.append(f"{pin.path}: {made.frames} of its {there} frames are held, from frame {frame} on")
+                held = (
+                    f"{made.frames} are held, from frame {frame} on"
+                    if made.frames > 1
+                    else f"is held, at frame {frame}"
+                )
+                notes.append(f"{pin.path}: of its {there} frames the first {held}")
         words = f"{pin.path} at frame {frame}"
         check_pictures(card, words, ends=frame == last > 0, anywhere=made.clip is not None or 0 < frame < last)
         if card.pictures != "held" and pin.strength != 1:

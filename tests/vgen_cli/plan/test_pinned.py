@@ -52,7 +52,7 @@ def test_a_clip_is_held_from_its_frame_on_as_far_as_there_is_room():
     assert held(made) == [(16, 17)]
     assert (pin.path, pin.strength, pin.clip.role, pin.clip.fps) == ("a.mp4", 0.5, "pinned", 16)
     assert pin.clip.pixels == PixelShape(17, 128, 128)
-    assert "a.mp4: 17 of its 33 frames are held, from frame 16 on" in made.notes
+    assert "a.mp4: of its 33 frames the first 17 are held, from frame 16 on" in made.notes
     told = json.loads(json.dumps(made.to_dict()))["pins"][0]
     assert (told["frame"], told["frames"], told["clip"]["fps"], told["clip"]["facts"]) == (16, 17, "16/1", None)
 
@@ -78,7 +78,9 @@ def test_the_end_is_counted_from_the_end():
 
 
 def test_a_clip_of_which_one_frame_has_room_is_a_picture_and_stands_anywhere():
-    assert held(plan("29:a.mp4", clips={"a.mp4": clip()})) == [(29, 1)]
+    made = plan("29:a.mp4", clips={"a.mp4": clip()})
+    assert held(made) == [(29, 1)]
+    assert "a.mp4: of its 33 frames the first is held, at frame 29" in made.notes
     assert held(plan("5:a.mp4", clips={"a.mp4": clip(7)})) == [(5, 1)]
 
 
