@@ -184,4 +184,4 @@ def test_only_clip_is_imported():
         "print(*sorted({name.split('.')[2] for name in sys.modules if name.startswith('transformers.models.')}))"
     )
     run = subprocess.run([sys.executable, "-c", code], check=False, timeout=120, capture_output=True, text=True)
-    assert run.stdout.split() == ["auto", "clip"]
+    assert set(run.stdout.split()) - {"auto", "encoder_decoder"} == {"clip"}  # which transformers itself loads
