@@ -68,10 +68,10 @@ def split(recipe: Recipe, card: ModelCard) -> Split | None:
         values |= {name: getattr(recipe, name) for name in ("fps", "num_frames", "duration", "temporal_upsample")}
     else:
         frames = recipe.num_frames or (frames_in(recipe.duration, fps) if recipe.duration else None)
-        if frames is None and recipe.command != "v2v":
-            frames = max(1, math.floor(card.num_frames / card.fps * fps))
         if frames is not None:
             values["num_frames"] = math.ceil((frames - 1) / fps * card.base_fps) + 1
+        elif recipe.command != "v2v":
+            values["num_frames"] = card.num_frames
         links.append(_link(recipe, other, "interpolate", "flow", fps=str(fps)))
     if scale > 1:
         links.append(_link(recipe, other, "upscale", "lanczos", width=width, height=height))
