@@ -6,6 +6,7 @@ Knows no family and no tensors: importing it costs nothing.
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -48,6 +49,23 @@ def positive(**values: int | float) -> None:
     for key, value in values.items():
         if not value > 0:
             raise UnsupportedConfigError(f"{key} must be above zero, not {value!r}")
+
+
+def header_config(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The `config` in the metadata of a weight file, parsed; empty when there is none.
+
+    Raises:
+        UnsupportedConfigError: it is there and is not a JSON object.
+    """
+    if "config" not in metadata:
+        return {}
+    try:
+        config = json.loads(metadata["config"])
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedConfigError(f"the config in the header is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise UnsupportedConfigError("the config in the header is not a JSON object")
+    return config
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from .. import catalog
 from ..errors import UnsafeFileError, UnsupportedConfigError
 from ..keymap import Content, Shape
+from ..network_config import header_config
 from ..text import config as text
 from ..vision import config as vision
 from .header import read_header
@@ -119,7 +120,7 @@ def file_contents(file: Path) -> Contents:
             part = _part(name, family, file, content.layout, record, names, stored, scales)
             parts[name] = _versioned(replace(part, version=content.version))
         extra = tuple(name for name in content.extra if not name.endswith(_UNUSED))
-        settings = _configured(file, keys.header_config, metadata)
+        settings = _configured(file, header_config, metadata)
         return Contents(file, content.layout, family, parts, extra, settings)
     if parts:
         extra = tuple(sorted(name for name in shapes if not name.endswith(_UNUSED)))

@@ -6,13 +6,13 @@ knows no tensors, no files on disk and no torch.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import UnsupportedConfigError
 from ..keymap import Content, KeyMap, Row, Shape, count, prefix_of, renamed, under
+from ..network_config import header_config
 
 CLASSES: Mapping[str, str] = {
     "LTXVideoTransformer3DModel": "transformer",
@@ -143,23 +143,6 @@ def split(shapes: Mapping[str, Shape]) -> Content | None:
     return (
         Content("original", version, dict(sorted(parts.items(), reverse=True)), tuple(sorted(left))) if parts else None
     )
-
-
-def header_config(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The `config` of an original header, parsed; empty when there is none.
-
-    Raises:
-        UnsupportedConfigError: it is there and is not a JSON object.
-    """
-    if "config" not in metadata:
-        return {}
-    try:
-        config = json.loads(metadata["config"])
-    except (ValueError, RecursionError) as error:
-        raise UnsupportedConfigError(f"the config in the header is not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise UnsupportedConfigError("the config in the header is not a JSON object")
-    return config
 
 
 def part_config(part: str, shapes: Mapping[str, Shape], metadata: Mapping[str, str]) -> dict[str, Any]:

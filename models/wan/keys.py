@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import UnsupportedConfigError
 from ..keymap import Content, KeyMap, Row, Shape, count, prefix_of, renamed, under
+from ..network_config import header_config
 
 CLASSES: Mapping[str, str] = {
     "WanTransformer3DModel": "transformer",
@@ -168,28 +169,21 @@ def split(shapes: Mapping[str, Shape]) -> Content | None:
     return Content("original", version, parts, tuple(sorted(left))) if parts else None
 
 
-def header_config(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration in a header: no file of this family has one."""
-    return {}
-
-
-def part_config(
-    part: str, shapes: Mapping[str, Shape], metadata: Mapping[str, str], original: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def part_config(part: str, shapes: Mapping[str, Shape], metadata: Mapping[str, str]) -> dict[str, Any]:
     """The configuration of a part, as its diffusers `config.json` would say it.
 
     Args:
         part: `transformer` or `autoencoder`.
         shapes: shapes under our names.
-        metadata: of the header; not read.
-        original: the original `config.json` beside the file, which settles what shapes cannot tell.
+        metadata: with the original `config.json`, if there is one, which settles what shapes cannot tell.
 
     Raises:
         UnsupportedConfigError: it asks for something that is not implemented, or shapes that fit no network.
     """
+    original = header_config(metadata)
     try:
         if part == "transformer":
-            return {**_transformer_config(shapes, original or {}), **_said(original or {})}
+            return {**_transformer_config(shapes, original), **_said(original)}
         return _autoencoder_config(shapes)
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise UnsupportedConfigError(f"the {part} lacks tensors that tell its shape ({error})") from error

@@ -83,7 +83,7 @@ Source: DiffSynth-Studio (`pipelines/wan_video.py`); the originals were publishe
 EXPERT_FOLDERS = {"transformer": "high_noise_model", "transformer_2": "low_noise_model"}
 """Where an original repository keeps its experts, the one for much noise first."""
 
-_EXPERT = re.compile(r"(?<![a-z])(high|low)(?![a-z])")
+_EXPERT = re.compile(r"(?<![a-z])(high|low)(?=noise|[^a-z]|$)")
 _MIXED = re.compile(r"(high|low)[-_ ]?noise|a14b|2[._]2")
 
 

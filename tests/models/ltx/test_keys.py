@@ -133,17 +133,6 @@ def test_upsamplers_are_known_by_their_shapes(part, config, parameters):
     assert UpsamplerConfig.from_dict(keys.part_config(part, shapes, {})) == config
 
 
-def test_names_are_exchanged_as_whole_segments_only():
-    row = KeyMap(then=(("a.b", "x"), ("^top", "^up")))
-    assert row.ours("top.a.b.c") == "up.x.c"
-    assert row.ours("a.bb.c") == "a.bb.c"
-    assert row.ours("stop.top") == "stop.top"
-    assert row.original("up.x.c") == "top.a.b.c"
-    assert KeyMap(unused=("gone",)).ours("gone") is None
-    longest = KeyMap(first=(("^b.1", "^m"), ("^b.10", "^n")))
-    assert [longest.ours(name) for name in ("b.1.w", "b.10.w", "b.11.w")] == ["m.w", "n.w", "b.11.w"]
-
-
 @pytest.mark.parametrize(
     "shapes",
     [{}, {"layer.weight": (1,)}, {"decoder.conv_in.conv.weight": (8, 4, 3, 3, 3)}, {"vae.encoder.x": (1,)}],
