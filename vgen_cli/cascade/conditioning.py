@@ -5,7 +5,8 @@ Knows no stage's order and no sampler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain
@@ -41,11 +42,13 @@ class Guide:
         at: the frame of the window, at the made clip's rate, where they begin; of more than one frame, one at which
             the base stage begins a latent frame.
         strength: 1 holds them as they are, 0 ignores them.
+        fps: the rate of these frames and of `at`, where that is not the made clip's.
     """
 
     frames: Frames
     at: int = 0
     strength: float = 1.0
+    fps: Fraction | None = None
 
 
 class Placed(NamedTuple):
@@ -120,12 +123,31 @@ class Guides:
     Attributes:
         made_fps: rate of the made clip.
         causal_time: of the card.
+        drawn: size and rate of a stage → the state of the noise before the guides were encoded for it.
     """
 
     guides: Sequence[Guide] = ()
     made_fps: Fraction = Fraction(1)
     causal_time: bool = True
+    drawn: dict[str, Tensor] = field(default_factory=dict)
     _encoded: dict[Any, Held] = field(default_factory=dict)
+
+    def step(self, guide: Guide, plan: StagePlan) -> Fraction:
+        """Frames of a guide to one of a stage's clip."""
+        return (guide.fps or self.made_fps) / plan.fps
+
+    @contextmanager
+    def drawing(self, plan: StagePlan, generator: torch.Generator) -> Iterator[None]:
+        """While the guides are encoded for a stage: noise is drawn as it was where that is done once more."""
+        if (plan.pixels, plan.fps) in self._encoded:
+            yield
+            return
+        now = generator.get_state()
+        before = self.drawn.setdefault(f"{plan.pixels} at {plan.fps}", now)
+        generator.set_state(before)
+        yield
+        if before is not now:
+            generator.set_state(now)
 
     def held(self, plan: StagePlan, entry: Entry, draw: Draw = torch.randn) -> Held:
         """The guides at a stage's size and rate.
@@ -143,7 +165,7 @@ class Guides:
 
     def _parts(self, guide: Guide, plan: StagePlan, entry: Entry, draw: Draw) -> tuple[list[Placed], list[Leading]]:
         """Of a guide inside of the clip its first latent frames lead, the rest is placed; one at its beginning is."""
-        step = self.made_fps / plan.fps
+        step = self.step(guide, plan)
         latents, at = entry.latents(guide.frames[:: max(1, round(step))], plan), float(guide.at / step)
         if at == 0:
             return [Placed(latents, 0, guide.strength)], []

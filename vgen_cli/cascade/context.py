@@ -18,6 +18,7 @@ from models.layers.tiling import Tiling
 from ..plan import StagePlan
 from .conditioning import Entry, Guides, Held
 from .device import Machine
+from .keeping import Checkpoints, Keeper
 from .memory import Residency
 from .prompts import Conditioning
 from .surroundings import Given, Surroundings, image_tokens, surroundings
@@ -35,6 +36,8 @@ class Context:
         tiling: of the autoencoder, None for whole frames.
         guides: what the window must show.
         given: what else the network is given of it.
+        keeper: of finished work; None: nothing is kept.
+        checkpoints: of the sampler of the stage that runs.
     """
 
     card: ModelCard
@@ -46,6 +49,8 @@ class Context:
     tiling: Tiling | None = None
     guides: Guides = field(default_factory=Guides)
     given: Given = field(default_factory=Given)
+    keeper: Keeper | None = None
+    checkpoints: Checkpoints | None = None
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
@@ -55,7 +60,7 @@ class Context:
         """The guides as latents of a stage; opens the autoencoder where there are any and the network holds them."""
         if not self.guides.guides or self.card.pictures != "held":
             return Held()
-        with self.residency.part("autoencoder") as autoencoder:
+        with self.residency.part("autoencoder") as autoencoder, self.guides.drawing(plan, self.generator):
             return self.guides.held(plan, self.entry(autoencoder), self.noise)
 
     def entry(self, autoencoder: Any) -> Entry:
@@ -68,7 +73,7 @@ class Context:
         if self.card.pictures in ("held", "no"):
             return Surroundings()
         guides = sorted(self.guides.guides, key=lambda guide: guide.at)
-        shown = [(guide.frames, round(guide.at * plan.fps / self.guides.made_fps)) for guide in guides]
+        shown = [(guide.frames, round(guide.at / self.guides.step(guide, plan))) for guide in guides]
         with self.residency.part("autoencoder") as autoencoder:
             around = surroundings(self.card, plan, self.given, shown, self.entry(autoencoder))
         pictures = self.given.pictures or [frames[-1:] for frames, _ in shown]

@@ -18,7 +18,7 @@ from torch import Tensor
 from models.cards import Guidance
 from models.diffusion.denoiser import Denoiser, LatentState, Path, Prediction, Sigma, denoiser, held
 from models.diffusion.guidance import guided, phased
-from models.diffusion.samplers import SAMPLERS
+from models.diffusion.samplers import SAMPLERS, Progress
 from models.nano.maps import coordinate_maps
 
 from ..plan import StagePlan
@@ -42,6 +42,11 @@ def sampled(state: LatentState, plan: StagePlan, context: Context) -> Tensor:
     def jitter(sigma: float) -> Tensor:
         return card.condition_noise * sigma**2 * noise()
 
+    def told(progress: Progress) -> None:
+        if context.checkpoints is not None:
+            context.checkpoints.step(progress)
+        context.on_step(plan.kind, progress.step, progress.steps)
+
     with closing(_Networks(plan, context, guides.frames)) as networks:
         latents = SAMPLERS[plan.sampler](
             held(
@@ -55,7 +60,8 @@ def sampled(state: LatentState, plan: StagePlan, context: Context) -> Tensor:
             plan.sigmas,
             path=Path.FLOW,
             noise=noise,
-            on_step=lambda progress: context.on_step(plan.kind, progress.step, progress.steps),
+            on_step=told,
+            resume=None if context.checkpoints is None else context.checkpoints.resume(plan.steps),
         )
     return latents[:, :, before:]
 

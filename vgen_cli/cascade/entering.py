@@ -85,7 +85,7 @@ def shared(plan: Plan) -> Frames | None:
 
 def pinned(plan: Plan, number: int) -> list[tuple[Frames, int, float]]:
     """What is pinned to a window, at the made clip's size: `((t, H, W, 3), frame of the window, strength)`."""
-    recipe, output = plan.recipe, plan.output
+    recipe, output = plan.recipe, plan.own or plan.output
     background, start = rgb(recipe.background or "#000000"), plan.windows.start(number)
     found = []
     for pin in plan.pins:

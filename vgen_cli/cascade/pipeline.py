@@ -6,7 +6,7 @@ Knows no stage's inside.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
 
 from ..events import ClipFinished, FramesWritten, Listener, Note, StageStarted, StepDone, ignore
@@ -23,6 +24,7 @@ from ..media.destination import Destination
 from ..media.digest import digest
 from ..media.writer import WrittenClip, write_clip
 from ..plan import Plan, StagePlan, card_for
+from ..recipe import Recipe
 from ..version import __version__
 from . import entering, frames, stages
 from .clock import Clock
@@ -32,6 +34,7 @@ from .enlarge import enlarged
 from .flow import interpolated
 from .frames import Frames, Head, Tail
 from .given import given_in_windows
+from .keeping import Keeper, Window
 from .landing import landed
 from .prompts import encode_prompts
 from .session import Session, open_session
@@ -55,6 +58,8 @@ def render(
     overwrite: bool = False,
     metadata: bool = True,
     session: Session | None = None,
+    keeper: Keeper | None = None,
+    recorded: Recipe | None = None,
 ) -> dict[str, Any]:
     """Make the clip of a plan.
 
@@ -66,6 +71,8 @@ def render(
         overwrite: whether a finished file may be replaced.
         metadata: whether the recipe rides inside the file.
         session: of an earlier clip of the same model and machine, with the parts it has loaded.
+        keeper: of the work on this clip; stages that it has are not run again.
+        recorded: the recipe that is told and rides in the file, where what enters lies elsewhere than it says.
 
     Returns:
         the fields of the `--json` line.
@@ -75,14 +82,15 @@ def render(
         ModelError, VgenError: a weight file, the run or the writing failed; nothing is left at the final path.
     """
     clock = Clock(listener, folded=plan.windows.count > 1)
-    with closing(_frames(plan, located, clock, session)) as pieces:
+    with closing(_frames(plan, located, clock, session, keeper)) as pieces:
         clip = itertools.chain(list(itertools.islice(pieces, 1)), pieces)  # what fails early fails before ffmpeg starts
         with clock.stage("write", detail=str(output)):
-            written = _write(plan, clip, output, listener, overwrite=overwrite, metadata=metadata)
+            note = _note(plan, recorded or plan.recipe) if metadata else None
+            written = _write(plan, clip, output, listener, overwrite=overwrite, note=note)
     clock.close()
     for warning in written.warnings:
         listener(Note(warning))
-    facts = _facts(plan, written, clock)
+    facts = {**_facts(plan, written, clock), "recipe": (recorded or plan.recipe).to_dict()}
     listener(ClipFinished(facts["path"], facts))
     return facts
 
@@ -101,30 +109,38 @@ def made(
     clock.close()
 
 
-def _frames(plan: Plan, located: Located, clock: Clock, session: Session | None) -> Generator[Frames, None, None]:
+def _frames(
+    plan: Plan, located: Located, clock: Clock, session: Session | None, keeper: Keeper | None = None
+) -> Generator[Frames, None, None]:
     """The frames of the file: what a plan makes, and what those that follow make of it."""
     if session is None and not plan.on_frames:
         session = open_session(plan, located, clock.listener)
-    clip: Iterator[Frames] = _link(plan, located, clock, session)
-    for link in plan.then:
-        clip = _link(link, located.upsampler or located, clock, session and session.then, clip)
+    clip: Iterator[Frames] = _link(plan, located, clock, session, keeper)
+    for number, link in enumerate(plan.then, 1):
+        own = keeper and keeper.of_link(number)
+        clip = _link(link, located.upsampler or located, clock, session and session.then, own, clip)
     yield from frames.first(clip, plan.output.num_frames)
 
 
 def _link(
-    plan: Plan, located: Located, clock: Clock, session: Session | None, given: Iterator[Frames] | None = None
+    plan: Plan,
+    located: Located,
+    clock: Clock,
+    session: Session | None,
+    keeper: Keeper | None,
+    given: Iterator[Frames] | None = None,
 ) -> Generator[Frames, None, None]:
     """What one plan makes: the made clip cropped, at the asked rate, joined to the clip that it continues.
 
     Args:
         given: the frames that enter where they come from another plan instead of a file.
     """
-    wanted, last, footage = plan.own or plan.output, plan.stages[-1], plan.footage
+    wanted, last, footage = plan.own or plan.output, plan.stages[-1], None if plan.whole else plan.footage
     if plan.on_frames:
         clip = clock.timed(last.kind, entering.on_frames(plan, given))
     else:
         assert session is not None, "a network takes part"
-        clip = _cascade(plan, located, clock, session, given)
+        clip = _cascade(plan, located, clock, session, keeper, given)
     height, width = wanted.height, wanted.width
     if wanted.resize and footage is not None:
         scale = last.pixels.width // footage.pixels.width
@@ -145,7 +161,12 @@ def _link(
 
 
 def _cascade(
-    plan: Plan, located: Located, clock: Clock, session: Session, given: Iterator[Frames] | None
+    plan: Plan,
+    located: Located,
+    clock: Clock,
+    session: Session,
+    keeper: Keeper | None,
+    given: Iterator[Frames] | None,
 ) -> Iterator[Frames]:
     """The made clip, window after window."""
     recipe, card = plan.recipe, card_for(plan.recipe, located.card)
@@ -162,31 +183,32 @@ def _cascade(
         residency,
         torch.Generator().manual_seed(recipe.seed or 0),
         lambda stage, step, steps: clock.listener(StepDone(stage, step, steps)),
-        tiling_of(recipe.vae_tiling, plan.stages[-1]),
+        tiling_of(recipe.vae_tiling, (plan.whole or plan).stages[-1]),
+        keeper=keeper,
     )
     clips = _windows(plan, context, clock, given)
     return frames.joined(frames.turned(clips, plan.windows.count) if plan.backwards else clips, plan.windows.overlap)
 
 
-def _windows(
-    plan: Plan, context: Context, clock: Clock, given: Iterator[Frames] | None
-) -> Iterator[Iterator[Frames]]:
+def _windows(plan: Plan, context: Context, clock: Clock, given: Iterator[Frames] | None) -> Iterator[Iterator[Frames]]:
     """Each window's own clip, to be taken to its end before the next one is asked for."""
+    whole = plan.whole or plan
     enters = plan.footage is not None and plan.footage.role == "latents"
-    footage = entering.in_windows(plan, given) if enters else None
-    held, more = entering.shared(plan), given_in_windows(plan, context.card)
+    footage = entering.in_windows(whole, given) if enters else itertools.repeat(None)
+    ends, more = entering.shared(whole), given_in_windows(whole, context.card)
+    held = None if ends is None else Guide(ends, whole.windows.frames - len(ends) if plan.backwards else 0)
     for number in range(plan.windows.count):
-        guides = [Guide(*picture) for picture in entering.pinned(plan, number)]
-        if held is not None:
-            guides.insert(0, Guide(held, plan.windows.frames - len(held) if plan.backwards else 0))
-        entered = None if footage is None else next(footage)
-        if entered is not None and context.card.pictures == "channels" and not guides:
-            guides.append(Guide(entered[:1]))  # such a network begins with a picture, whatever else it is given
-        own = replace(context, guides=Guides(guides, plan.stages[-1].fps, context.card.causal_time), given=next(more))
+        guides = [Guide(*picture) for picture in entering.pinned(whole, number)]
+        guides = guides if held is None else [held, *guides]
+        own = replace(context, guides=Guides(guides, whole.stages[-1].fps, context.card.causal_time), given=next(more))
         end = (Head if plan.backwards else Tail)(plan.windows.overlap)
-        window = _window(plan, own, clock, entered)
+        window = _window(plan, number, own, clock, next(footage))
         yield end.noted(_landed(window, plan, own) if plan.windows.land else window)
-        held = end.frames if plan.windows.hold and plan.windows.overlap else None
+        if end.frames is not None and plan.windows.hold and plan.windows.overlap:
+            at = plan.windows.frames - len(end.frames) if plan.backwards else 0
+            held = Guide(end.frames, at, fps=plan.stages[-1].fps)
+        else:
+            held = None
 
 
 def _landed(window: Iterator[Frames], plan: Plan, context: Context) -> Iterator[Frames]:
@@ -197,26 +219,39 @@ def _landed(window: Iterator[Frames], plan: Plan, context: Context) -> Iterator[
     return landed(window, lambda: stages.seen(pictures[0], decoding, context), max(1, round(decoding.fps / 4)))
 
 
-def _window(plan: Plan, context: Context, clock: Clock, footage: Frames | None) -> Iterator[Frames]:
-    """One fold over the stages, decoded piece by piece."""
+def _window(plan: Plan, number: int, context: Context, clock: Clock, footage: Frames | None) -> Iterator[Frames]:
+    """One fold over the stages that are not kept, decoded piece by piece."""
     *making, decoding = plan.stages
-    first = plan.stages[0]
-    if footage is None:
-        state = stages.start(first, context)
-    else:
-        with clock.stage("encode"):
-            state = stages.enter(footage, first, context)
-    for stage in making:
+    work = Window(plan, number, context, footage)
+    done, state = work.reached()
+    state = state or _begun(plan.stages[0], context, clock, footage)
+    for index, stage in enumerate(making[done:], done):
         with clock.stage(stage.kind, stage.steps, str(stage.pixels)):
-            state = stages.STAGES[stage.kind](state, stage, context)
+            state = stages.STAGES[stage.kind](state, stage, work.sampling(index))
+        work.finished(index, state)
     with closing(stages.decode(state, decoding, context)) as pieces:
         yield from clock.timed("decode", frames.to_bytes(pieces))
+
+
+def _begun(first: StagePlan, context: Context, clock: Clock, footage: Frames | None) -> LatentState:
+    """The state before the first stage."""
+    if footage is None:
+        return stages.start(first, context)
+    with clock.stage("encode"):
+        return stages.enter(footage, first, context)
 
 
 def tiling_of(asked: bool | None, stage: StagePlan) -> Tiling | None:
     """The autoencoder's tiles for a cascade that ends in a stage; None for whole frames."""
     large = stage.pixels.height * stage.pixels.width > TILED_PIXELS
     return Tiling() if asked or (asked is None and large) else None
+
+
+def _note(plan: Plan, recipe: Recipe) -> dict[str, Any]:
+    """What rides in the file: the recipe, and the hashes of what entered under its paths."""
+    note = {"vgen": __version__, "model": plan.card_name, **recipe.to_dict()}
+    entered = zip(recipe.files, plan.recipe.files, strict=True)
+    return {**note, "inputs": {path: digest(at) for path, at in entered}} if recipe.files else note
 
 
 def _write(
@@ -226,11 +261,8 @@ def _write(
     listener: Listener,
     *,
     overwrite: bool,
-    metadata: bool,
+    note: Mapping[str, Any] | None,
 ) -> WrittenClip:
-    note = {"vgen": __version__, "model": plan.card_name, **plan.recipe.to_dict()} if metadata else None
-    if note is not None and plan.recipe.files:
-        note["inputs"] = {path: digest(path) for path in plan.recipe.files}
     return write_clip(
         clip,
         output,
@@ -258,5 +290,4 @@ def _facts(plan: Plan, clip: WrittenClip, clock: Clock) -> dict[str, Any]:
         "model": plan.card_name,
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
         "peak_memory_bytes": clock.peak_bytes(),
-        "recipe": plan.recipe.to_dict(),
     }

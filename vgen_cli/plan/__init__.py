@@ -8,19 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from models.catalog import BASE, ModelCard
-from models.shapes import round_up
+from models.catalog import ModelCard
 
 from .. import estimate
 from ..errors import UsageError
 from ..media.spec import CODECS, CONTAINERS, PIXEL_FORMATS, default_codec
-from ..quantities import human_rate
 from ..recipe import Recipe, near
 from ..sources import Sources
 from .card import card_for
 from .controlled import controls_of, guided_by_clip
 from .doors import route
-from .extent import Sides, frames_in, sides_of
+from .draft import draft_of
 from .following import Split, shown, split
 from .records import Controls, Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
 from .route import Route
@@ -43,8 +41,10 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
         ModelError: an unknown preset, or a schedule that cannot have so many steps.
     """
     card, sources = card_for(recipe, card), sources or Sources()
-    parts = split(recipe, card)
-    return _plan(recipe, card, container, sources) if parts is None else _chain(recipe, card, container, sources, parts)
+    whole = replace(recipe, draft=False)
+    parts = split(whole, card)
+    plan = _plan(whole, card, container, sources) if parts is None else _chain(whole, card, container, sources, parts)
+    return draft_of(plan, recipe, card) if recipe.draft else plan
 
 
 def _chain(recipe: Recipe, card: ModelCard, container: str, sources: Sources, parts: Split) -> Plan:
@@ -75,8 +75,6 @@ def _plan(recipe: Recipe, card: ModelCard, container: str, sources: Sources) -> 
     way = guided_by_clip(recipe, card, sources) if controlled else route(recipe, card, sources)
     stages = with_memory(way.stages, recipe, card)
     output, notes = _output(recipe, way, sources, container)
-    if recipe.draft:
-        output, notes = _draft(output, stages[0], sides_of(recipe, card))
     memory = estimate.whole(
         card,
         [(stage.kind, stage.memory_bytes) for stage in stages],
@@ -140,17 +138,3 @@ def _output(recipe: Recipe, way: Route, sources: Sources, container: str) -> tup
 def _holds(pix_fmt: str, way: Route) -> bool:
     across, down = PIXEL_FORMATS[pix_fmt]
     return way.width % across == 0 and way.height % down == 0
-
-
-def _draft(output: OutputPlan, base: StagePlan, sides: Sides) -> tuple[OutputPlan, tuple[str, ...]]:
-    """The base stage's own clip as the file, at its own rate, cropped as the whole cascade would be; and a note."""
-    assert base.kind == BASE, "a draft begins with the base stage"
-    frames = min(base.pixels.frames, frames_in(output.num_frames / output.fps, base.fps))
-    across = round_up(-(-output.width * sides.base_width // sides.made_width), 2)
-    down = round_up(-(-output.height * sides.base_height // sides.made_height), 2)
-    draft = replace(output, width=across, height=down, num_frames=frames, fps=base.fps, resample=False)
-    note = (
-        f"a draft: the base stage alone, {across}x{down} at {human_rate(base.fps)} fps; the whole cascade makes "
-        f"{output.width}x{output.height} at {human_rate(output.fps)} fps"
-    )
-    return draft, (note,)

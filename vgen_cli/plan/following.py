@@ -55,7 +55,7 @@ def split(recipe: Recipe, card: ModelCard) -> Split | None:
         enlarges = recipe.command in ("interpolate", "upscale")
         way = "-m NAME says whose stages" if enlarges else "vgen upscale comes after"
         raise UsageError(f"{flag('upsampler')} does not apply to {recipe.command}; {way}")
-    if recipe.draft or recipe.command not in _DOORS or recipe.images is not None:
+    if recipe.command not in _DOORS or recipe.images is not None:
         return None
     scale, fps = _scale(recipe, card), _rate(recipe, card)
     if scale == 1 and fps is None:

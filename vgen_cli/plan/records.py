@@ -247,6 +247,7 @@ class Plan:
         pins, footage, controls: what enters.
         own: the frames that it makes where other plans follow; else they are those of the file.
         then: plans of `interpolate` and `upscale` that work on these, one after another.
+        whole: of the whole cascade, where this is a draft; what enters is brought to its sizes and rates.
         notes: remarks for the user.
         memory_bytes: expected.
     """
@@ -265,6 +266,7 @@ class Plan:
     controls: Controls = field(default_factory=Controls)
     own: OutputPlan | None = None
     then: tuple[Plan, ...] = ()
+    whole: Plan | None = None
 
     @property
     def on_frames(self) -> bool:

@@ -193,12 +193,10 @@ def between_pictures(recipe: Recipe, card: ModelCard, sources: Sources) -> Route
 
 
 def cascade(recipe: Recipe, card: ModelCard, sides: Sides, timing: Timing) -> list[StagePlan]:
-    """Base, upsampling, decode; of a draft, base and decode alone."""
+    """Base, upsampling, decode."""
     pixels, fps = base_pixels(sides, timing), timing.base_fps
     more = upsampling(recipe, card, pixels, fps, rate=timing.factor, size=sides.factor)
     base = base_stage(recipe, card, pixels, fps, alone=not any(stage.steps for stage in more))
-    if recipe.draft:
-        return [base, decode_stage(card, base.pixels, base.fps)]
     last = (more or [base])[-1]
     return [base, *more, decode_stage(card, last.pixels, last.fps, made_pixels(sides, timing), after=more)]
 

@@ -201,9 +201,7 @@ def _times(wanted: int, factor: int) -> int:
     return times
 
 
-def _base_sigmas(
-    recipe: Recipe, card: ModelCard, base: Stage, pixels: PixelShape, positions: int
-) -> tuple[float, ...]:
+def _base_sigmas(recipe: Recipe, card: ModelCard, base: Stage, pixels: PixelShape, positions: int) -> tuple[float, ...]:
     if base.sigmas is not None:
         if recipe.flow_shift is not None:
             raise UsageError(f"--flow-shift does not apply: {card.name} has a fixed list of sigmas")
@@ -222,7 +220,7 @@ def _base_sigmas(
         args["shift"] = recipe.flow_shift
     if base.schedule == "shifted_terminal":
         args["positions"] = positions
-    return base.levels(recipe.steps or (card.draft_steps if recipe.draft else None), **args)
+    return base.levels(recipe.steps, **args)
 
 
 def given(asked: Any, default: Any) -> Any:

@@ -12,8 +12,10 @@ from models import catalog
 from models.errors import UnknownNameError
 from models.shapes import PixelShape
 from vgen_cli.errors import UsageError
+from vgen_cli.media.facts import ClipFacts
 from vgen_cli.plan import Plan, make_plan
 from vgen_cli.recipe import Recipe
+from vgen_cli.sources import Sources
 
 NANO = catalog.find("nano")
 # The rules below are about these numbers; the catalogue's own may be tuned.
@@ -259,13 +261,30 @@ def test_presets_come_from_the_card():
 
 
 def test_a_draft_is_the_base_alone_at_its_own_size_and_rate():
-    result = plan(draft=True, width=100, height=100)
+    result, whole = plan(draft=True, width=100, height=100), plan(width=100, height=100)
     assert kinds(result) == ["base", "decode"]
-    assert len(result.stages[0].sigmas) == NANO.draft_steps + 1
-    assert result.stages[0].pixels == plan(width=100, height=100).stages[0].pixels  # so that the rest can follow
+    assert result.stages[0] == whole.stages[0]  # so that the rest can follow
+    assert result.whole == whole
     assert out(result) == (50, 50, 17, 8)
     assert "100x100" in result.notes[0]
-    assert len(plan(draft=True, steps=9).stages[0].sigmas) == 10
+    assert plan(draft=True, steps=9).stages[0].steps == 9
+
+
+def test_a_draft_of_a_clip_that_other_stages_enlarge_is_that_of_the_model():
+    asked = {"width": 512, "height": 512, "spatial_upsample": 2, "fps": "16"}
+    card = replace(NANO, stages=NANO.stages[:1])
+    result, whole = plan(card, draft=True, **asked), plan(card, **asked)
+    assert (whole.output.width, len(whole.then)) == (512, 1)
+    assert result.stages[0] == whole.stages[0]
+    assert (out(result)[:2], result.then, result.own) == ((256, 256), (), None)
+
+
+@pytest.mark.parametrize("asked", [{"command": "upscale"}, {"command": "v2v", "prompt": "x", "strength": 0.0}])
+def test_what_has_no_base_stage_has_no_draft(asked):
+    facts = ClipFacts(128, 128, Fraction(8), 17, 2.0, "h264", "yuv420p", 1, 1, "mp4")
+    recipe = Recipe.create(video="clip.mp4", draft=True, **asked)
+    with pytest.raises(UsageError, match="--draft shows the base stage alone"):
+        make_plan(recipe, NANO, sources=Sources(facts))
 
 
 @pytest.mark.parametrize(
