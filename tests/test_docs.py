@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models import catalog
 from vgen_cli.app import main
 from vgen_cli.media.ffmpeg import run
 from vgen_cli.recipe import DOORS
@@ -74,12 +75,13 @@ def test_every_vgen_line_is_one_that_vgen_takes(words, tmp_path, monkeypatch, ca
             continue
         if name := re.search(r"(\w+\.(png|jpg))", word):
             Image.new("RGB", (96, 64), "red").save(tmp_path / name[1])
-        elif re.fullmatch(r"\w+\.mp4", word):
-            (tmp_path / word).write_bytes(footage.read_bytes())
+        elif name := re.search(r"(\w+\.mp4)", word):
+            (tmp_path / name[1]).write_bytes(footage.read_bytes())
         elif re.fullmatch(r"\w+\.(txt|csv|jsonl|yaml)", word) and not (tmp_path / word).exists():
             (tmp_path / word).write_text("a red circle\n" if word.endswith("txt") else "", encoding="utf-8")
     door = words[2] if words[1] == "plan" and words[2] in DOORS else words[1]
-    making = door in (*DOORS, "plan") and not {"--model", "-m"} & set(words)
+    models = {word for before, word in itertools.pairwise(words) if before in ("--model", "-m")}
+    making = door in (*DOORS, "plan") and models <= set(catalog.names())
     assert main([*words[1:], "--dry-run" if making else "--help"]) == 0, capsys.readouterr().err
 
 
