@@ -136,10 +136,8 @@ def _clip(
 
 
 def _others(card: ModelCard) -> str:
-    """Models of the catalogue that take pictures, those of the same family first."""
-    cards = [catalog.find(name) for name in catalog.names()]
-    able = sorted((each for each in cards if each.pictures != "no"), key=lambda each: each.family != card.family)
-    if able and able[0].family == card.family:
-        able = [each for each in able if each.family == card.family]
-    names = [each.name for each in able]
+    """Models of the catalogue that take pictures, those of the same family alone where it has any."""
+    cards = [each for each in map(catalog.find, catalog.names()) if each.pictures != "no"]
+    names = [each.name for each in cards if each.family == card.family] or [each.name for each in cards]
+    names = [name for name in names if name.removesuffix("-fp8") not in names or not name.endswith("-fp8")]
     return f"choose one with -m: {', '.join(names[:_LISTED])}{' …' if len(names) > _LISTED else ''}"
