@@ -47,7 +47,7 @@ FLOORS = (
     (r"vgen_cli/kept/(__init__|identity)\.py", 6),
     (r"vgen_cli/batch/planner\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),
-    (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|prompts|session|surroundings)\.py", 7),
+    (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|keeping|prompts|session|surroundings)\.py", 7),
     (r"vgen_cli/cascade/stages\.py", 8),
     (r"vgen_cli/cascade/pipeline\.py", 9),
     (r"vgen_cli/(batch/engines|bench)/.*", 10),
