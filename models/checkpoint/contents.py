@@ -70,11 +70,11 @@ def folder_part(name: str, folder: Path) -> Part:
     place = folder / "config.json"
     config = read_json(place)
     stored, scales = unscaled(folder_tensors(folder), folder)
-    kind = str(config.get("model_type", ""))
+    kind = "" if "_class_name" in config else str(config.get("model_type") or config.get("architectures", ""))
     if name == "image_encoder" or kind.startswith("clip"):
         record: Any = _configured(place, vision.ImageEncoderConfig.from_dict, config)
         return _image_encoder(folder, "diffusers", record, stored)
-    if name == "text_encoder" or kind or config.get("architectures"):
+    if name == "text_encoder" or kind:
         record = _configured(place, text.TextEncoderConfig.from_dict, config)
         encoder = text.encoder_names(stored)
         return _part("text_encoder", record.model_type, folder, "diffusers", record, encoder, stored, scales)

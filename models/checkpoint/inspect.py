@@ -238,7 +238,8 @@ def _inspect_file(file: Path) -> Inspection:
     plain = Inspection(file, "part", contents.layout, contents.family, extra=contents.extra, header=contents.header)
     if "transformer" not in contents.parts:
         return recognised(plain, contents.parts)
-    parts = {**contents.parts, **_paired(file, contents.parts["transformer"])}
+    parts = dict(contents.parts)
+    parts |= _paired(file, parts.pop("transformer"))
     return _with_beside(file, parts, plain)
 
 

@@ -240,8 +240,9 @@ def _part_at(name: str, path: Path) -> Part:
     """The part called `name` at a path: its own folder or file, or inside a model's."""
     inspection = inspect(path)
     found = dict(inspection.parts)
-    if name == "transformer_2" and len(found) == 1 and "transformer" in found:
-        found[name] = replace(found["transformer"], name=name)
+    if name == "transformer_2":  # not the other one, which may lie beside it
+        for part in [each for each in found.values() if each.network == "transformer" and each.path == path]:
+            found[name] = replace(part, name=name)
     if name not in found:
         said = ", ".join(found) or "nothing known"
         raise CheckpointError(f"{path} holds no {name.replace('_', ' ')}: found {said}; use {_OPTIONS[name]}")
