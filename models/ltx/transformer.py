@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -91,6 +91,33 @@ def rotary_table(
     angles = (signed[..., None, :] * frequencies[:, None]).flatten(-2)
     angles = F.pad(angles, (dim // 2 - 3 * count, 0))
     return angles.cos(), angles.sin()
+
+
+@dataclass(eq=False)
+class Trunk:
+    """What the last tokens were when they came to a block: answers that differ from there on alone go on from it.
+
+    Attributes:
+        block: up to which they are alike, from 0; 0 keeps nothing.
+        asked: the tokens and noise levels that went in.
+        tokens: `(B, S, D)`, what came to the block.
+    """
+
+    block: int = 0
+    asked: tuple[Tensor, Tensor] | None = None
+    tokens: Tensor | None = None
+
+    def keep(self, index: int, tokens: Tensor, asked: tuple[Tensor, Tensor]) -> None:
+        """Tokens that come to a block, where it is the one."""
+        if self.block and index == self.block:
+            self.tokens, self.asked = tokens, (asked[0].clone(), asked[1].clone())
+
+    def taken(self, block: int, asked: tuple[Tensor, Tensor]) -> Tensor | None:
+        """The same tokens as they came to a block, once; None where others did. From now on they are kept there."""
+        tokens, known = self.tokens if block == self.block else None, self.asked
+        self.block, self.tokens, self.asked = block, None, None
+        alike = known is not None and all(map(torch.equal, known, asked))
+        return tokens if alike else None
 
 
 class Block(nn.Module):
@@ -207,14 +234,26 @@ class Transformer(nn.Module):
         return Bound(self, shape, text, rotation, constant)
 
     def _velocity(
-        self, tokens: Tensor, sigmas: Tensor, text: Text, rotation: Tensor, left_out: Mapping[int, str] | None = None
+        self,
+        tokens: Tensor,
+        sigmas: Tensor,
+        text: Text,
+        rotation: Tensor,
+        left_out: Mapping[int, str] | None = None,
+        trunk: Trunk | None = None,
     ) -> Tensor:
-        """`forward` with what stays the same over the steps made already; `left_out` as in `Bound`."""
-        left_out = left_out or {}
+        """`forward` with what stays the same over the steps made already; `left_out` and `trunk` as in `Bound`."""
+        left_out, trunk, asked = left_out or {}, trunk or Trunk(), (tokens, sigmas)
         levels = sigmas[:, None] if sigmas.ndim == 1 else sigmas
         modulation, embedding = self.time_embed(TIMESTEPS * levels.float())
-        x = self.proj_in(tokens)
+        start = min(left_out, default=0)
+        known = trunk.taken(start, asked) if start else None
+        x = self.proj_in(tokens) if known is None else known
         for index, (block, pair) in enumerate(zip(self.transformer_blocks, text.keys_values, strict=True)):
+            if known is not None and index < start:
+                continue
+            if not left_out:
+                trunk.keep(index, x, asked)
             if left_out.get(index) != "transformer_block":
                 x = block(x, modulation, rotation, pair, text.bias, left_out.get(index, ""))
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(2)
@@ -230,6 +269,7 @@ class Bound:
         text, rotation: what stays the same over the steps.
         constant: `(S, M)` maps behind the channels of every token.
         left_out: block, from 0 → what of it is left out, one of `models.diffusion.names.STG_MODES`.
+        trunk: shared by the answer with nothing left out and those with something.
     """
 
     network: Transformer
@@ -238,6 +278,7 @@ class Bound:
     rotation: Tensor
     constant: Tensor | None = None
     left_out: Mapping[int, str] | None = None
+    trunk: Trunk = field(default_factory=Trunk)
 
     def __call__(self, latents: Tensor, sigma: Tensor | float) -> Tensor:
         """Velocity `(B, C, T, H, W)` of latents of that shape, in their dtype.
@@ -252,12 +293,15 @@ class Bound:
         tokens = rearrange(latents, "B C T H W -> B (T H W) C").to(self.network.proj_in.weight.dtype)
         if self.constant is not None:
             tokens = torch.cat((tokens, self.constant.expand(len(tokens), -1, -1)), dim=-1)
-        made = self.network._velocity(tokens, noise_levels(sigma, latents), self.text, self.rotation, self.left_out)
+        levels = noise_levels(sigma, latents)
+        made = self.network._velocity(tokens, levels, self.text, self.rotation, self.left_out, self.trunk)
         size = {"T": self.shape.frames, "H": self.shape.height, "W": self.shape.width}
         return rearrange(made, "B (T H W) C -> B C T H W", **size).to(latents.dtype)
 
     def without(self, mode: str, layers: Sequence[int]) -> Bound:
         """The same network with a part of some blocks left out, for spatio-temporal guidance; shares all that is bound.
+
+        Asked what this one was asked last, it goes on from where the two begin to differ.
 
         Args:
             mode: one of `models.diffusion.names.STG_MODES`.

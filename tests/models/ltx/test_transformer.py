@@ -280,8 +280,14 @@ def theirs(small):
 
 
 @pytest.fixture
-def bound(small, text):
-    return small.bind(*text, LatentShape(4, 3, 2, 4), fps=FPS, compression=COMPRESSION, causal_time=False)
+def bind(small, text):
+    """`bind()`: the same network bound to the same prompt and shape, each time anew."""
+    return lambda: small.bind(*text, LatentShape(4, 3, 2, 4), fps=FPS, compression=COMPRESSION, causal_time=False)
+
+
+@pytest.fixture
+def bound(bind):
+    return bind()
 
 
 @pytest.mark.parametrize("layers", [(1,), (0, 2)])
@@ -309,6 +315,47 @@ def test_what_is_left_out_of_a_block_is_what_was_published(theirs, bound, text, 
 def test_a_residual_that_is_not_there_cannot_be_left_out(bound):
     latents = torch.randn(2, 4, 3, 2, 4)
     assert torch.equal(bound.without("residual", (0, 1, 2))(latents, 0.6), bound(latents, 0.6))
+
+
+@pytest.fixture
+def ran(small):
+    """The blocks that ran, in their order."""
+    found = []
+    for index, block in enumerate(small.transformer_blocks):
+        block.register_forward_pre_hook(lambda *_, index=index: found.append(index))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["attention_values", "attention_skip", "transformer_block", "residual"])
+@pytest.mark.parametrize("sigma", [0.6, torch.linspace(0, 1, 3).view(1, 1, 3, 1, 1)])
+@torch.no_grad()
+def test_blocks_before_the_first_that_lacks_something_run_once(bind, bound, ran, mode, sigma):
+    other = bound.without(mode, (1, 2))
+    for step in range(3):
+        latents = torch.randn(2, 4, 3, 2, 4)
+        made = bound(latents, sigma), other(latents, sigma)
+        counted = ran.copy()
+        assert torch.equal(made[0], bind()(latents, sigma))
+        assert torch.equal(made[1], bind().without(mode, (1, 2))(latents, sigma))
+        begins = [0] if step == 0 else []  # known from the first time on
+        rest = [] if mode == "transformer_block" else [1, 2]
+        assert counted == [0, 1, 2, *begins, *rest]
+        ran.clear()
+
+
+@torch.no_grad()
+def test_other_latents_levels_or_blocks_are_never_taken_for_the_last(bind, bound):
+    one, two = torch.randn(2, 2, 4, 3, 2, 4)
+    asked = [(one, 0.6, 2), (two, 0.6, 2), (two, 0.5, 2), (one, 0.6, 1), (one, 0.6, 2), (one, 0.6, 2)]
+    bound.without("attention_skip", (2,))(one, 0.6)
+    bound(one, 0.6)
+    for latents, sigma, layer in asked:
+        expected = bind().without("attention_skip", (layer,))(latents, sigma)
+        assert torch.equal(bound.without("attention_skip", (layer,))(latents, sigma), expected)
+    bound(one, 0.6)
+    one.add_(1)  # the same tensor, and other latents
+    expected = bind().without("attention_skip", (2,))(one, 0.6)
+    assert torch.equal(bound.without("attention_skip", (2,))(one, 0.6), expected)
 
 
 def test_nothing_is_bound_twice(bound):
