@@ -56,9 +56,9 @@ class Dealing:
         self._unable: dict[str, dict[Hashable, str]] = defaultdict(dict)
 
     @property
-    def over(self) -> bool:
-        """Whether every job has come to its end."""
-        return not self.waiting and not self._turns
+    def left(self) -> int:
+        """Jobs that have not come to their end."""
+        return self.waiting + len(self._turns)
 
     def of(self, worker: str) -> list[Turn]:
         """What a worker has, in the order in which it was given, but for what is made."""

@@ -26,10 +26,10 @@ def test_one_kind_in_the_order_of_the_file():
     deal = dealing("a", "a", "a")
     assert [deal.give(worker).job.line for worker in ("x", "y", "x")] == [1, 2, 3]
     assert deal.give("y") is None
-    assert not deal.over
+    assert deal.left
     for number in (2, 1, 3):
         deal.end(deal.find(number))
-    assert deal.over
+    assert not deal.left
 
 
 def test_workers_keep_to_their_kind_and_share_the_kinds():
@@ -76,7 +76,7 @@ def test_what_is_made_is_not_lost_with_its_worker():
     assert deal.find(made.number) is made
     assert deal.give("y").job.line == 2
     deal.end(made)
-    assert not deal.over
+    assert deal.left
 
 
 def test_a_kind_goes_to_those_who_can_make_it():
@@ -128,5 +128,5 @@ def test_every_job_comes_to_one_end(models, moves):
         deal.end(turn)
         ended.append(turn.job.line)
     assert sorted(ended) == list(range(1, len(models) + 1))
-    assert deal.over
+    assert not deal.left
     assert deal.waiting == 0

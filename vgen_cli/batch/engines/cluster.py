@@ -1,0 +1,184 @@
+"""A Ray cluster: joined or started, with our code brought along, and how many workers it has room for.
+
+Knows no worker and no job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from ...errors import RunError, UsageError
+from ...quantities import quoted
+
+INSTALL = "pip install 'vgen-cli[ray]'"
+_STORE = 256 << 20  # bytes of the object store of a cluster of our own, which holds files on their way
+_REACH = 5.0  # seconds to wait for an address
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a machine of a cluster has for its workers."""
+
+    cpus: float
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many workers, and what each takes."""
+
+    workers: int
+    cpus: int
+    gpus: float
+
+    def fit(self, nodes: Sequence[Node]) -> int:
+        """How many such workers the machines have room for; one a machine where they take no GPU."""
+        return sum(_room(node, self.cpus, self.gpus, crowded=False) for node in nodes)
+
+
+def share(nodes: Sequence[Node], workers: int | None, gpus: float | None) -> Share:
+    """What each worker takes, so that all find room.
+
+    Args:
+        nodes: of the cluster.
+        workers: how many; None: as many as there are GPUs for, or one a machine.
+        gpus: of each; None: 1 where there are any.
+
+    Raises:
+        UsageError: there is room for none.
+    """
+    each = gpus if gpus is not None else float(any(node.gpus >= 1 for node in nodes))
+    most = sum(_room(node, 0, each, crowded=False) for node in nodes)
+    if not most:
+        have = f"{sum(node.gpus for node in nodes):g} GPUs on {len(nodes)} machines" if nodes else "no machines"
+        raise UsageError(f"no worker fits: it takes {each:g} GPU, and the cluster has {have}; see --gpus-per-worker")
+    wanted = most if workers is None else workers
+    reached = min(wanted, sum(_room(node, 0, each, crowded=True) for node in nodes))
+    cpus = max(1, int(max(node.cpus for node in nodes)))
+    while cpus and sum(_room(node, cpus, each, crowded=True) for node in nodes) < reached:
+        cpus -= 1
+    return Share(wanted, cpus, each)
+
+
+def _room(node: Node, cpus: int, gpus: float, *, crowded: bool) -> int:
+    """How many workers a machine takes; without GPUs one where they are not crowded."""
+    by_cpus = node.cpus // cpus if cpus else inf
+    by_gpus = (node.gpus + 1e-4) // gpus if gpus else inf if crowded else 1
+    return int(min(by_cpus, by_gpus, 1 << 20)) if node.cpus else 0
+
+
+def nodes(ray: Any) -> list[Node]:
+    """The machines that are there now."""
+    alive = [each["Resources"] for each in ray.nodes() if each["Alive"]]
+    return [Node(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive]
+
+
+@contextlib.contextmanager
+def joined(address: str | None, workers: int | None) -> Iterator[Any]:
+    """The module `ray`, joined to a cluster; the one that was started here ends with the block.
+
+    Args:
+        address: `HOST:PORT`, `auto`, or None for one that starts here; RAY_ADDRESS stands for what is not said.
+        workers: for which it starts.
+
+    Raises:
+        UsageError: Ray is not installed, nothing answers at the address, or it runs another Ray or Python.
+        RunError: no cluster can be started here.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise UsageError(f"--engine ray needs Ray, which is not installed: {INSTALL}") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    where = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check(where)
+    with _handlers_kept(), _calm():
+        _join(ray, where, workers)
+    try:
+        yield ray
+    finally:
+        with _handlers_kept():
+            ray.shutdown()
+
+
+def _join(ray: Any, where: str, workers: int | None) -> None:
+    house = Path(__file__).parents[3]
+    options: dict[str, Any] = {}
+    if where == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        cores = os.cpu_count() or 1
+        options = {"include_dashboard": False, "object_store_memory": _STORE, "num_cpus": max(cores, workers or 1)}
+    code = {"py_modules": [str(house / "models"), str(house / "vgen_cli")]}
+    try:
+        ray.init(where, runtime_env=code, log_to_driver=False, logging_level=logging.CRITICAL, **options)
+    except (ConnectionError, RuntimeError, OSError, ValueError) as fault:
+        if ray.is_initialized():
+            ray.shutdown()
+        raise _refused(where, str(fault)) from None
+
+
+def _check(where: str) -> None:
+    """Whether someone listens at an address, which Ray itself takes long to say."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+)\]?:(\d{1,5})", where)
+    if where in ("local", "auto"):
+        return
+    if not match or not 0 < int(match[2]) < 65536:
+        raise UsageError(f"--address: {quoted(where)} is no address; give HOST:PORT, such as 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((match[1], int(match[2])), _REACH).close()
+    except OSError as fault:
+        raise UsageError(
+            f"--address {where}: nobody answers there ({fault.strerror or fault}); see whether `ray start --head` "
+            "runs there, and the firewall"
+        ) from None
+
+
+def _refused(where: str, text: str) -> UsageError | RunError:
+    versions = re.findall(r"(Ray|Python): ([\w.+]+)", text)
+    if "ersion mismatch" in text and len(versions) >= 4:
+        there, here = (" and ".join(map(" ".join, part)) for part in (versions[:2], versions[2:4]))
+        return UsageError(f"--address {where}: the cluster runs {there}, and this is {here}; make them the same")
+    first = (text.strip().splitlines() or ["no reason given"])[0][:300]
+    if where == "local":
+        return RunError(f"no Ray cluster can be started here: {first}")
+    if where == "auto":
+        return UsageError("--address auto: no Ray cluster runs on this machine; begin one with `ray start --head`")
+    return UsageError(f"--address {where}: this machine cannot join the cluster: {first}")
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Signals go on meaning what they meant: Ray puts a handler of its own in the place of ours."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """Without the remarks that Ray makes as it starts."""
+    logger = logging.getLogger("ray")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(max(level, logging.ERROR))
