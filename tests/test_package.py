@@ -102,7 +102,9 @@ def imported_packages():
 
 
 def test_what_is_imported_is_required_and_the_other_way_round():
-    required = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in PROJECT["project"]["dependencies"]}
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = [*PROJECT["project"]["dependencies"], *(each for name in extras if name != "test" for each in extras[name])]
+    required = {re.split(r"[^\w-]", each)[0].replace("-", "_") for each in asked}
     modules = {"PIL": "pillow", "cv2": "opencv_python_headless", "yaml": "pyyaml"}
     foreign = set(imported_packages()) - set(sys.stdlib_module_names) - {"models", "vgen_cli", "tomllib"}
     assert {modules.get(name, name) for name in foreign} == required
