@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("vgen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vgen")
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(autouse=True)
+def cache(_caches, monkeypatch):
+    """A cache of its own for every test; the user's stays what it is."""
+    place = _caches / str(next(_NUMBERS))
+    monkeypatch.setenv("VGEN_CACHE", str(place))
+    return place

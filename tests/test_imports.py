@@ -44,7 +44,8 @@ FLOORS = (
     (r"vgen_cli/(plan|downloads)/.*", 6),
     (r"vgen_cli/cascade/clock\.py", 6),
     (r"vgen_cli/weights\.py", 6),
-    (r"vgen_cli/kept/(__init__|identity)\.py", 6),
+    (r"vgen_cli/kept/(__init__|identity|settings|record|store|drafts)\.py", 6),
+    (r"vgen_cli/kept/keeper\.py", 8),
     (r"vgen_cli/batch/planner\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),
     (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|keeping|prompts|session|surroundings)\.py", 7),
@@ -61,7 +62,7 @@ LIGHT = (
     r"(models|vgen_cli)/__init__\.py",
     r"vgen_cli/[a-z0-9_]+\.py",
     r"vgen_cli/(commands|plan)/.*",
-    r"vgen_cli/kept/(__init__|identity)\.py",
+    r"vgen_cli/kept/(__init__|identity|settings|record|store|drafts)\.py",
     r"vgen_cli/media/(__init__|destination|spec|metadata|probe)\.py",
     r"models/(errors|shapes|keymap|network_config|releases|cards|catalog|hub_cache)\.py",
     rf"{FAMILY}/(__init__|config|keys|versions|published)\.py",
@@ -71,7 +72,7 @@ LIGHT = (
 )
 HEAVY = {
     "torch", "numpy", "transformers", "tokenizers", "safetensors", "einops", "PIL", "rich", "imageio_ffmpeg",
-    "huggingface_hub", "pydantic", "cv2", "yaml",
+    "huggingface_hub", "pydantic", "cv2", "yaml", "ray",
 }  # fmt: skip
 FOREIGN_TO_MODELS = {"vgen_cli", "typer", "click", "rich", "imageio", "imageio_ffmpeg", "av", "cv2"}
 

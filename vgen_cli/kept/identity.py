@@ -30,6 +30,9 @@ _WEIGHTS = (
 _OF_NO_ACCOUNT = ("offload", "max_vram")
 """Fields of a recipe that change where its work is done and not what comes of it."""
 
+_OF_THE_FILE = ("bitrate", "crf", "target_size", "codec", "encoder_preset", "pix_fmt", "audio")
+"""Fields of a recipe that change a file and not its frames."""
+
 _SAMPLES, _SAMPLE = 16, 1 << 12
 """So many pieces of a weight file's data are looked at, of so many bytes."""
 
@@ -45,6 +48,12 @@ def job_key(recipe: Recipe, located: Located) -> str:
         OSError: a file that enters, or one of the weights, cannot be read.
     """
     return _hash({"format": FORMAT, "recipe": _asked(recipe), "model": _model(located)})[:16]
+
+
+def work_key(recipe: Recipe, located: Located) -> str:
+    """What work on frames is known by: the same for every file that is made of them, and for a draft; as `job_key`."""
+    plain: dict[str, Any] = dict.fromkeys(_OF_THE_FILE)
+    return job_key(replace(recipe, draft=False, **plain), located)
 
 
 def _asked(recipe: Recipe) -> dict[str, Any]:
