@@ -185,7 +185,7 @@ class Transformer(nn.Module):
         times = self.condition_embedder.times(levels)
         x = self.patch_embedding(clips.to(self.patch_embedding.weight.dtype))
         common = times.modulation, times.rows, scene.rotation
-        hints, control = {}, x
+        hints, control = {}, x.new_empty(0)
         if scene.control is not None:
             tokens, *by_block = scene.control
             hints = dict(zip(self.config.vace_layers, zip(self._branch(), *by_block, strict=True), strict=True))

@@ -131,8 +131,7 @@ class Block(nn.Module):
     ) -> Tensor:
         """`(B, S, D)` and modulation as in `Times` → `(B, S, D)`, all but what the mode `without` leaves out."""
         shift, scale, gate, shift_ff, scale_ff, gate_ff = (self.scale_shift_table + modulation).unbind(1)
-        y = self.attn1.itself(modulated_norm(x, shift, scale, rows, self.eps), rotation, without)
-        x = gated(x, gate, y, rows)
+        x = gated(x, gate, self.attn1.itself(modulated_norm(x, shift, scale, rows, self.eps), rotation, without), rows)
         x = x + self.attn2.look(self.norm2(x), seen)
         return gated(x, gate_ff, self.ffn(modulated_norm(x, shift_ff, scale_ff, rows, self.eps)), rows)
 
