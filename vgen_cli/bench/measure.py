@@ -101,7 +101,7 @@ def measure(
         warmup: runs before those; one more comes first, in which operations are counted.
     """
     card = card_for(plan.recipe, located.card)
-    machine, residency, _ = session
+    machine, residency = session.machine, session.residency
 
     def timed(
         name: str, part: str, run: Callable[[], Any], size: str = "", steps: int = 0, frames: int = 0

@@ -36,7 +36,6 @@ from .frames import Frames, Head, Tail
 from .given import given_in_windows
 from .keeping import Keeper, Window
 from .landing import landed
-from .prompts import encode_prompts
 from .session import Session, open_session
 
 if TYPE_CHECKING:
@@ -170,12 +169,14 @@ def _cascade(
 ) -> Iterator[Frames]:
     """The made clip, window after window."""
     recipe, card = plan.recipe, card_for(plan.recipe, located.card)
-    machine, residency, _ = session
+    machine, residency = session.machine, session.residency
     clock.machine, conditioning = machine, None
     if plan.prompted:
-        guided = any(stage.guided for stage in plan.stages)
-        with clock.stage("encode prompt"), residency.part("text_encoder") as encoder:
-            conditioning = encode_prompts(encoder, replace(recipe, prompt=plan.prompt), card, guided=guided)
+        guided, asked = any(stage.guided for stage in plan.stages), replace(recipe, prompt=plan.prompt)
+        with clock.stage("encode prompt"):
+            conditioning = session.texts.conditioning(
+                asked, card, lambda: residency.part("text_encoder"), guided=guided
+            )
     context = Context(
         card,
         conditioning,

@@ -15,6 +15,7 @@ from ..events import Listener, Note
 from ..plan import Plan
 from . import device, memory
 from .memory import Residency
+from .prompts import Texts
 
 if TYPE_CHECKING:
     from models.checkpoint import Located
@@ -25,10 +26,16 @@ PartLoader = Callable[["Located", str, torch.device, torch.dtype], Any]
 
 
 class Session(NamedTuple):
-    """A machine, and the residency of one model's parts on it; `then` of the model that enlarges what it makes."""
+    """A machine, and the residency of one model's parts on it.
+
+    Attributes:
+        texts: what its text encoder has made of prompts.
+        then: of the model that enlarges what it makes.
+    """
 
     machine: device.Machine
     residency: Residency
+    texts: Texts
     then: Session | None = None
 
 
@@ -67,9 +74,10 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
 
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
     residency = Residency(machine.device, policy, loader)
-    if then is None or located.upsampler is None:
-        return Session(machine, residency)
-    return Session(machine, residency, open_session(then, located.upsampler, listener, load_part))
+    following = None
+    if then is not None and located.upsampler is not None:
+        following = open_session(then, located.upsampler, listener, load_part)
+    return Session(machine, residency, Texts(machine.device), following)
 
 
 def read_part(located: Located, name: str, home: torch.device, dtype: torch.dtype) -> Any:

@@ -14,8 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from models.checkpoint import locate
 from vgen_cli.app import main
 from vgen_cli.cascade import stages
+from vgen_cli.media.destination import parse_destination
+from vgen_cli.plan import make_plan
+from vgen_cli.recipe import Recipe
 
 CHANNELS = 8
 
@@ -229,6 +233,21 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Model]:
         if upsamplers:
             add_upsamplers(model)
         return model
+
+    return make
+
+
+@pytest.fixture
+def ready(tiny: Callable[..., Model], tmp_path: Path) -> Callable[..., Any]:
+    """`ready(output, **recipe)`: plan, located model and place of a small clip."""
+
+    def make(output: str = "clip.mp4", **values: Any) -> Any:
+        model = tiny("0.9.5", "plain", "LTXConditionPipeline", upsamplers=True)
+        given = {"width": 64, "height": 64, "num_frames": 9, "steps": 2, "seed": 3, "device": "cpu", **values}
+        recipe = Recipe.create(**{"command": "t2v", "prompt": "a red circle", "model": str(model.folder), **given})
+        located = locate(model.folder)
+        place = parse_destination(f"{tmp_path}/{output}")
+        return make_plan(recipe, located.card, place.container), located, place
 
     return make
 

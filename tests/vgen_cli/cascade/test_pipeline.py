@@ -9,32 +9,16 @@ import pytest
 import torch
 
 from models.catalog import template
-from models.checkpoint import Located, locate
+from models.checkpoint import Located
 from vgen_cli.cascade import device, frames, pipeline
 from vgen_cli.cascade import session as session_room
 from vgen_cli.cascade.device import GIB, Machine
 from vgen_cli.cascade.pipeline import TILED_PIXELS, open_session, render
 from vgen_cli.errors import MediaError, UsageError
 from vgen_cli.events import ClipFinished, FramesWritten, Note, StageFinished, StageStarted, StepDone
-from vgen_cli.media.destination import parse_destination
 from vgen_cli.media.metadata import read_recipe
 from vgen_cli.plan import make_plan
 from vgen_cli.recipe import Recipe
-
-
-@pytest.fixture
-def ready(tiny, tmp_path):
-    """`ready(**recipe)`: plan, located model and place of a small clip."""
-
-    def make(output="clip.mp4", **values):
-        model = tiny("0.9.5", "plain", "LTXConditionPipeline", upsamplers=True)
-        given = {"width": 64, "height": 64, "num_frames": 9, "steps": 2, "seed": 3, "device": "cpu", **values}
-        recipe = Recipe.create(command="t2v", prompt="a red circle", model=str(model.folder), **given)
-        located = locate(model.folder)
-        place = parse_destination(f"{tmp_path}/{output}")
-        return make_plan(recipe, located.card, place.container), located, place
-
-    return make
 
 
 def test_what_is_told_and_what_stands_at_the_end(ready):
