@@ -42,8 +42,13 @@ def snapshots(repo: str) -> list[Path]:
 
 def repositories() -> list[str]:
     """The ids `ORG/NAME` of all of which something is here."""
-    found = [each.name.split("--") for each in root().glob("models--*--*")]
-    return sorted(repo for _, *parts in found if snapshots(repo := "/".join((parts[0], "--".join(parts[1:])))))
+    return sorted(repo for each in root().glob("models--*--*") if snapshots(repo := _id(each)))
+
+
+def repository_of(snapshot: Path) -> str:
+    """The id of the repository whose commit a folder holds; empty for any other folder."""
+    home = snapshot.absolute().parent.parent
+    return _id(home) if snapshot.absolute().parent == home / "snapshots" and home.name.count("--") > 1 else ""
 
 
 def place(name: str) -> Path | None:
@@ -84,3 +89,7 @@ def _is_whole(folder: Path) -> bool:
             return all((folder / name).is_file() for name in names)
         return False
     return any(folder.glob("*.safetensors"))
+
+
+def _id(home: Path) -> str:
+    return home.name.removeprefix("models--").replace("--", "/", 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import ModelError
@@ -24,6 +24,9 @@ SIBLING_FOLDERS = ("text_encoders", "clip", "vae", "clip_vision", "latent_upscal
 """Where it keeps their other parts."""
 TOKENIZER_FOLDERS = (".", "tokenizer", "google/umt5-xxl")
 """Where a tokenizer may lie beside a transformer."""
+
+LEFT_OUT = "left out what lies beside it"
+"""How a note begins of something that may be missed."""
 
 _PART_FILE = re.compile(r"t5|text.?encoder|clip|vae|upscal|upsampl", re.IGNORECASE)
 """Names of files beside a model that may hold one more part of it."""
@@ -43,7 +46,7 @@ def with_parts_beside(home: Path, parts: Mapping[str, Part]) -> tuple[dict[str, 
         try:
             inside = {"": folder_part("", place)} if place.is_dir() else file_contents(place).parts
         except ModelError as error:
-            notes.append(f"left out what lies beside it: {error}")
+            notes.append(f"{LEFT_OUT}: {error}")
             continue
         for part in inside.values():
             if part.name not in parts and fits(part, transformer):
@@ -130,11 +133,18 @@ def _places_beside(root: Path, home: Path) -> list[Path]:
 
 
 def _pickles(root: Path) -> tuple[str, ...]:
-    """Notes of published pickles in a folder, each with the file that takes its place."""
-    files = [file for file in sorted(root.iterdir()) if file.suffix.lower() in PICKLE_SUFFIXES]
-    return tuple(
-        f"left out what lies beside it: {file.name} is a pickle, and opening a pickle can run code hidden in it; use "
-        f"the .safetensors form of these weights{form}"
-        for file in files
-        if (form := replacement(file))
+    """A note of the published pickles in a folder, with the files that take their place."""
+    names = [file.name for file in sorted(root.iterdir()) if file.suffix.lower() in PICKLE_SUFFIXES]
+    forms = {name: form for name in names if (form := replacement(name))}
+    if not forms:
+        return ()
+    files, repositories = zip(*forms.values(), strict=True)
+    return (
+        f"{LEFT_OUT}: {listed(forms)}, for opening a pickle can run code hidden in it; {listed(files)} of "
+        f"{repositories[0]} can take their place",
     )
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(", ".join(names).rsplit(", ", 1))

@@ -102,7 +102,8 @@ def file_contents(file: Path) -> Contents:
     try:
         header = read_header(file)
     except UnsafeFileError as error:
-        raise UnsafeFileError(f"{error}{replacement(file)}") from None
+        form = replacement(file.name)
+        raise UnsafeFileError(f"{error}, here {' of '.join(form)}" if form else str(error)) from None
     stored, scales = unscaled(table(header), file)
     parts, shapes = _encoders(file, stored, scales)
     for family in catalog.families():
@@ -128,13 +129,13 @@ def file_contents(file: Path) -> Contents:
     return Contents(file, extra=tuple(sorted(shapes)))
 
 
-def replacement(file: Path) -> str:
-    """What takes the place of a published pickle, as the rest of a sentence; empty for any other file."""
+def replacement(name: str) -> tuple[str, str] | None:
+    """The file that takes the place of a published pickle, and the repository it is in; None for any other file."""
     for family in catalog.families():
         versions = room_of(family, "versions")
-        if file.name in versions.PICKLES:
-            return f", here {versions.PICKLES[file.name]} of {versions.CONVERTED}"
-    return ""
+        if name in versions.PICKLES:
+            return versions.PICKLES[name], versions.CONVERTED
+    return None
 
 
 def _encoders(

@@ -121,7 +121,7 @@ def recognised(inspection: Inspection, parts: Mapping[str, Part]) -> Inspection:
     inspection = replace(inspection, parts=parts, generation=autoencoder.version if autoencoder else "")
     if not transformers:
         only = next(iter(parts.values()))
-        return replace(inspection, version=only.version)
+        return replace(inspection, family=inspection.family or only.family, version=only.version)
     family, config = transformers[0].family, transformers[0].config
     versions = room_of(family, "versions")
     evidence = Evidence(

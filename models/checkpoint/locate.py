@@ -13,7 +13,7 @@ from pathlib import Path
 from .. import catalog, hub_cache
 from ..catalog import ModelCard, ModelFile
 from ..errors import CheckpointError, UnknownNameError
-from .beside import UPSAMPLERS, fits
+from .beside import LEFT_OUT, UPSAMPLERS, fits, listed
 from .contents import folder_part
 from .fetched import cached_parts, cached_tokenizer
 from .inspect import Inspection, inspect, recognised
@@ -184,7 +184,7 @@ def _enlarger(inspection: Inspection, parts: dict[str, Part]) -> Located:
     autoencoder = parts["autoencoder"]
     card = catalog.template(autoencoder.family, autoencoder.version)
     stages = tuple(replace(stage, steps=None, sigmas=None) if stage.factor > 1 else stage for stage in card.stages)
-    card = replace(card, name=inspection.path.name, stages=stages)
+    card = replace(card, name=_called(inspection.path), stages=stages)
     check_fit(str(inspection.path), card, parts)
     return Located(settled(card, inspection, parts), parts, inspection.notes)
 
@@ -213,7 +213,13 @@ def _card_of(inspection: Inspection) -> ModelCard:
             ) from None
     named = _named(inspection)
     card = catalog.template(inspection.family, inspection.template) if named is None else replace(named, files=())
-    return replace(card, name=inspection.path.name, pipeline=inspection.pipeline, scheduler=inspection.scheduler)
+    name = _called(inspection.path)
+    return replace(card, name=name, pipeline=inspection.pipeline, scheduler=inspection.scheduler)
+
+
+def _called(path: Path) -> str:
+    """What a model at a path is called: by its repository's id, or its own name."""
+    return hub_cache.repository_of(path) or path.name
 
 
 def _named(inspection: Inspection) -> ModelCard | None:
@@ -271,8 +277,7 @@ def _text_at(path: Path, own: Part | None) -> dict[str, Part]:
 
 def _check_whole(name: str, inspection: Inspection) -> None:
     if inspection.missing:
-        listed = " and ".join(", ".join(inspection.missing).replace("_", " ").rsplit(", ", 1))
-        raise CheckpointError(f"{name} has no {listed}{_ways(inspection)}")
+        raise CheckpointError(f"{name} has no {listed(inspection.missing).replace('_', ' ')}{_ways(inspection)}")
     place = inspection.parts["tokenizer"].path
     if place.is_dir() and tokenizer_folder(place) is None:
         raise CheckpointError(f"{place} holds no tokenizer.json and no spiece.model")
@@ -287,12 +292,13 @@ def _ways(inspection: Inspection) -> str:
     if "transformer" in missing:
         ways.append("this is the expert for little noise: give the other one as the model, and it with --transformer-2")
     elif options:
-        ways.append(f"name {'them' if len(options) > 1 else 'it'} with {' and '.join(options)}")
+        ways.append(f"name {'them' if len(options) > 1 else 'it'} with {listed(options)}")
     if named is not None and named.files:
-        listed = {file.part for file in named.files}
-        only = "".join(f" --part {part.replace('_', '-')}" for part in missing) if listed.issuperset(missing) else ""
-        ways.append(f"fetch {'it' if only else 'the model'}: vgen models pull {named.name}{only}")
-    notes = "".join(f" ({note})" for note in inspection.notes if note.startswith("left out"))
+        parts = {file.part for file in named.files}
+        only = "".join(f" --part {part.replace('_', '-')}" for part in missing) if parts.issuperset(missing) else ""
+        what = ("them" if len(missing) > 1 else "it") if only else "the model"
+        ways.append(f"fetch {what}: vgen models pull {named.name}{only}")
+    notes = "".join(f" ({note})" for note in inspection.notes if note.startswith(LEFT_OUT))
     return ("; " if ways else "") + ", or ".join(ways) + notes
 
 

@@ -78,3 +78,5 @@ def test_repositories_and_places_by_their_ids(repository):
     assert hub_cache.place("maker/model") == repository / "snapshots" / "a"
     assert hub_cache.place(f"maker/model/{FILE.path}") == file
     assert hub_cache.place("maker/model/none") is None
+    assert hub_cache.repository_of(repository / "snapshots" / "a") == "maker/model"
+    assert hub_cache.repository_of(repository) == hub_cache.repository_of(file.parent) == ""

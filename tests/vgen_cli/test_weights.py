@@ -167,3 +167,105 @@ def test_faults_of_weights_are_one_sentence_each(ltx, tmp_path, monkeypatch, cap
     assert len(said) == 1
     assert words in said[0]
     assert not list(tmp_path.glob("*.mp4"))
+
+
+@pytest.fixture
+def wan(tmp_path, monkeypatch):
+    """A published mixture with all its parts in ComfyUI's folders; no weights."""
+    from tests.models.checkpoint.test_published_wan import write_comfy
+
+    monkeypatch.setitem(published.WIDTH, "U8", 1)
+    return write_comfy(tmp_path / "wan", "2.2-t2v-a14b")
+
+
+def low_of(high):
+    return high.with_name(high.name.replace("high", "low"))
+
+
+def other_autoencoder(high):
+    from tests.models.checkpoint import published_wan
+
+    place = high.parent.parent / "wan2.2_vae.safetensors"
+    published.write(place, published_wan.autoencoder("2.2"), lambda *_: "F16")
+    return ["--vae", str(place)]
+
+
+def pickled_autoencoder(high):
+    place = high.parent.parent / "Wan2.1_VAE.pth"
+    torch.save({}, place)
+    return ["--vae", str(place)]
+
+
+def alone(high):
+    low_of(high).rename(high.parent.parent / "gone.safetensors")
+
+
+def turned(high):
+    return ["--transformer-2", str(high)]
+
+
+def shard_missing(high):
+    from tests.models.checkpoint import published_wan
+
+    folder = published_wan.write_original(high.parent.parent / "low_noise", "t2v-14b", 6)
+    (folder / "diffusion_pytorch_model-00003-of-00006.safetensors").unlink()
+    return ["--transformer-2", str(folder)]
+
+
+WAN_FAULTS = {
+    "truncated": (lambda high: truncate(high, -100), "truncated"),
+    "trailing bytes": (lambda high: truncate(high, 100), "100 bytes after its last tensor"),
+    "truncated expert": (
+        lambda high: truncate(low_of(high), -100),
+        "low_noise_14B_fp8_scaled.safetensors is truncated",
+    ),
+    "wrong shape": (
+        lambda high: retype(high, "head.modulation", shape=[1, 1, 10240]),
+        "1 misshapen: scale_shift_table: [1, 1, 10240], expected [1, 2, 5120]",
+    ),
+    "missing shard": (shard_missing, "lacks 1 of its 6 shards"),
+    "pickle": (pickled_autoencoder, "here Wan2.1_VAE.safetensors of DiffSynth-Studio"),
+    "other autoencoder": (other_autoencoder, "the transformer makes 16 channels, the autoencoder has 48"),
+    "one expert": (alone, "has no transformer 2; name it with --transformer-2 PATH"),
+    "the same expert twice": (turned, "is the expert for high noise by its name"),
+}
+
+
+@pytest.mark.parametrize("fault", WAN_FAULTS)
+def test_faults_of_a_mixture_are_one_sentence_each(wan, tmp_path, monkeypatch, capsys, fault):
+    monkeypatch.chdir(tmp_path)
+    damage, words = WAN_FAULTS[fault]
+    options = damage(wan) or []
+    assert main(["t2v", "a", "--model", str(wan), "--device", "cpu", *options]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert words in said[0]
+    assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_models_inspect_tells_what_a_mixture_is(wan, capsys):
+    assert main(["models", "inspect", str(wan), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["kind"], facts["release"], facts["missing"]) == ("model", "2.2-t2v-a14b", [])
+    assert {name: (part["tensors"], part["parameters"]) for name, part in facts["parts"].items()} == {
+        "transformer": (1095, 14_288_491_584), "transformer_2": (1095, 14_288_491_584),
+        "autoencoder": (194, 126_892_531), "text_encoder": (242, 5_680_910_336), "tokenizer": (0, 0),
+    }  # fmt: skip
+
+
+def test_a_clip_is_enlarged_without_a_transformer(tmp_path, monkeypatch, capsys):
+    import shutil
+
+    from tests.models.checkpoint import conftest as tiny
+
+    monkeypatch.chdir(tmp_path)
+    place = tiny.write_folder(tmp_path / "m").path
+    for name in ("transformer", "text_encoder", "tokenizer"):
+        shutil.rmtree(place / name)
+    (place / "model_index.json").write_text('{"_class_name": "LTXLatentUpsamplePipeline"}')
+    assert main(["t2v", "a", "-s", "1", "--steps", "1", "--num-frames", "9", "-o", "a.mp4", "-q"]) == 0
+    assert main(["upscale", "a.mp4", "-m", str(place), "--method", "latent", "-o", "b.mp4", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (facts["width"], facts["height"]) == (256, 256)
+    assert main(["t2v", "a", "-m", str(place), "--dry-run"]) == 2
+    assert "holds only the autoencoder" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from models import catalog, hub_cache
+from models.catalog import ModelFile
 from models.checkpoint import locate
 from models.checkpoint.fetched import TOKENIZERS
 from models.errors import CheckpointError
@@ -34,7 +35,7 @@ def fetch(hub, tiny, card):
             tiny.write_tokenizer(place.parent)
             if place.name != "tokenizer.json":
                 place.write_bytes(b"{}")
-        elif file.part == "model":
+        elif file.part in ("model", "transformer_2"):
             tensors = published.prefixed("model.diffusion_model.", published.transformer(size))
             tensors |= published.prefixed("vae.", published.autoencoder(generation))
             published.write(place, tensors, lambda *_: "BF16")
@@ -136,3 +137,112 @@ def test_a_models_own_tokenizer_serves_another_text_encoder(hub, tmp_path, folde
     located = locate(folder.path, text_encoder=tmp_path / "t" / "t5.safetensors")
     assert located.parts["tokenizer"].path == folder.path / "tokenizer"
     assert located.parts["text_encoder"].path == tmp_path / "t" / "t5.safetensors"
+
+
+def test_the_mix_has_two_transformers(hub, tiny):
+    card = catalog.find("ltxv-13b-0.9.8-mix")
+    fetch(hub, tiny, card)
+    located = locate(card.name)
+    files = {name: part.path.name for name, part in located.parts.items() if "transformer" in name}
+    assert files == {
+        "transformer": "ltxv-13b-0.9.8-dev.safetensors",
+        "transformer_2": "ltxv-13b-0.9.8-distilled.safetensors",
+    }
+    assert (located.parts["transformer_2"].name, located.parts["autoencoder"].path.name) == (
+        "transformer_2", "ltxv-13b-0.9.8-dev.safetensors",
+    )  # fmt: skip
+    assert located.card.base == card.base
+    assert {span.network for span in located.card.stage("spatial-upsample").guidance} == {"transformer_2"}
+
+
+REPO = "someone/clips"
+
+
+def test_a_repository_is_a_model_by_its_id(hub, tiny):
+    commit = hub(ModelFile(REPO, "model_index.json")).parent
+    tiny.write_folder(commit)
+    located = locate(REPO)
+    assert located.parts["transformer"].path == commit / "transformer"
+    assert located.card.name == locate(commit).card.name == REPO
+    text = hub(ModelFile("someone/text", "t5/t5.safetensors"))
+    shutil.copy(commit / "text_encoder" / "model.safetensors", text)
+    tiny.write_tokenizer(text.parent)
+    single = tiny.write_original(hub(ModelFile("someone/single", "ltxv.safetensors"))).path
+    for name in ("someone/single", "someone/single/ltxv.safetensors"):
+        assert locate(name, text_encoder=text).parts["transformer"].path == single
+    shutil.rmtree(commit / "vae")
+    with pytest.raises(CheckpointError, match="has no autoencoder"):
+        locate(REPO)
+    (commit / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=f"fetch what is missing: vgen models pull {REPO}$"):
+        locate(REPO)
+
+
+def fetch_wan(hub, card, release):
+    """A card's folders of parts, without weights."""
+    from tests.models.checkpoint.test_published_wan import write_folder
+
+    made = write_folder(hub(ModelFile(card.source, "x")).parent / "made", release)
+    for file in card.files:
+        shutil.rmtree(hub(file), ignore_errors=True)
+        (made / file.path).rename(hub(file))
+    return made
+
+
+def test_a_named_model_of_folders(hub):
+    card = catalog.find("wan2.2-t2v-a14b")
+    with pytest.raises(CheckpointError, match=r"weights of wan2\.2-t2v-a14b are not here"):
+        locate(card.name)
+    fetch_wan(hub, card, "2.2-t2v-a14b")
+    located = locate(card.name)
+    assert set(located.parts) == {"transformer", "transformer_2", "autoencoder", "text_encoder", "tokenizer"}
+    assert (located.card.base, located.notes) == (card.base, ())
+    shard = next(hub(card.files[1]).glob("*-00002-of-*.safetensors"))
+    shard.unlink()
+    with pytest.raises(CheckpointError, match="are not here"):
+        locate(card.name)
+
+
+def write_lora(place):
+    place.parent.mkdir(parents=True, exist_ok=True)
+    names = [f"diffusion_model.blocks.0.self_attn.q.lora_{each}.weight" for each in ("down", "up")]
+    return published.write(place, dict(zip(names, ((64, 5120), (5120, 64)), strict=True)), lambda *_: "BF16")
+
+
+def test_a_preset_brings_its_loras_each_to_its_expert(hub):
+    card = catalog.find("wan2.2-t2v-a14b")
+    made = fetch_wan(hub, card, "2.2-t2v-a14b")
+    with pytest.raises(
+        CheckpointError, match=r"LoRAs of the preset lightning are not here.*pull wan2\.2-t2v-a14b --pre"
+    ):
+        locate(card.name, preset="lightning")
+    files = card.preset("lightning").loras
+    for file in files:
+        write_lora(hub(file))
+    located = locate(card.name, preset="lightning")
+    for file in files:
+        (changes,) = located.parts[file.part].changes.values()
+        assert [change.down.file for change in changes] == [hub(file)]
+    assert located.card.base == card.base  # the plan takes the preset's values
+    assert not locate(card.name).parts["transformer"].changes
+    assert not locate(card.name, preset="none").parts["transformer"].changes
+    (made / "model_index.json").write_text('{"_class_name": "WanPipeline", "boundary_ratio": 0.875}')
+    for name in ("transformer", "transformer_2", "text_encoder", "tokenizer", "vae"):
+        file = next(file for file in card.files if file.path == f"{name}/")
+        (made / name).symlink_to(hub(file))
+    assert locate(made, preset="lightning").parts["transformer_2"].changes
+
+
+def test_an_original_repository_takes_the_rest_from_the_cache(hub, tmp_path):
+    from tests.models.checkpoint import published_wan
+
+    card = catalog.find("wan2.1-t2v-1.3b")
+    folder = published_wan.write_original(tmp_path / "Wan2.1-T2V-1.3B", "t2v-1.3b")
+    (folder / "Wan2.1_VAE.pth").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"Wan2\.1_VAE\.safetensors of DiffSynth-Studio"):
+        locate(folder)
+    fetch_wan(hub, card, "2.1-t2v-1.3b")
+    located = locate(folder)
+    assert located.parts["transformer"].path == folder
+    assert located.parts["autoencoder"].path == hub(card.files[-1])
+    assert sum("in the hub's cache" in note for note in located.notes) == 3

@@ -143,15 +143,57 @@ def test_an_empty_tokenizer_folder(folder):
         locate(folder.path)
 
 
+def without_transformer(folder):
+    """What the folder of an upsampling pipeline holds."""
+    for name in ("transformer", "text_encoder", "tokenizer", "temporal_upsampler"):
+        shutil.rmtree(folder / name)
+    (folder / "model_index.json").write_text('{"_class_name": "LTXLatentUpsamplePipeline"}')
+    return folder
+
+
+def test_an_autoencoder_and_an_upsampler_enlarge(folder):
+    place = without_transformer(folder.path)
+    with pytest.raises(CheckpointError, match="holds only the autoencoder, spatial_upsampler"):
+        locate(place)
+    located = locate(place, enlarging=True)
+    card, stage = located.card, located.card.stage("spatial-upsample")
+    assert set(located.parts) == {"autoencoder", "spatial_upsampler"} == set(card.part_parameters)
+    assert (stage.factor, stage.refine, card.stage("temporal-upsample")) == (2, (), None)
+    assert (card.latent_channels, card.compression, card.name) == (4, Compression(8, 32), "model")
+    apart = locate(place / "vae", spatial_upsampler=place / "spatial_upsampler", enlarging=True)
+    assert apart.card.stages == card.stages
+    with pytest.raises(CheckpointError, match="holds only the autoencoder"):
+        locate(place / "vae", enlarging=True)
+
+
+def test_an_upsampler_for_other_latents_does_not_enlarge(folder, tiny):
+    from models.checkpoint.save import save
+    from models.ltx.upsampler import Upsampler
+
+    place = without_transformer(folder.path)
+    save(Upsampler(replace(tiny.UPSAMPLERS["spatial_upsampler"], in_channels=6)), place / "spatial_upsampler")
+    with pytest.raises(CheckpointError, match="the spatial_upsampler takes 6 channels, the autoencoder has 4"):
+        locate(place, enlarging=True)
+
+
 @pytest.mark.parametrize("name", ["nanoo", "ltx", "-m"])
 def test_unknown_names(name):
     with pytest.raises(UnknownNameError, match="there is no model"):
         locate(name)
 
 
-@pytest.mark.parametrize("name", ["./none", "none.safetensors", "/no/such/folder", "a/b/c"])
+@pytest.mark.parametrize("name", ["./none", "none.safetensors", "/no/such/folder", "../a/b", "~/a/b"])
 def test_missing_paths(name):
-    with pytest.raises(CheckpointError, match="there is no file or folder"):
+    with pytest.raises(CheckpointError, match=rf"there is no file or folder {name}$"):
+        locate(name)
+
+
+@pytest.mark.parametrize(("name", "what"), [("a/b", "repository"), ("a/b/c", "file"), ("a/b/c/d.safetensors", "file")])
+def test_repositories_that_were_not_fetched(name, what):
+    said = (
+        f"there is no file or folder {name}, and no such {what} in the hub's cache; fetch it: vgen models pull {name}$"
+    )
+    with pytest.raises(CheckpointError, match=said):
         locate(name)
 
 
