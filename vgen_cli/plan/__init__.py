@@ -19,6 +19,7 @@ from .card import card_for
 from .controlled import controls_of, guided_by_clip
 from .doors import route
 from .draft import draft_of
+from .enlarged import without_decoding
 from .following import Split, shown, split
 from .records import Controls, Footage, OutputPlan, Pinned, Plan, StagePlan, Windows
 from .route import Route
@@ -51,8 +52,14 @@ def _chain(recipe: Recipe, card: ModelCard, container: str, sources: Sources, pa
     """The plan of what a model makes, and those that follow, as one."""
     first = last = _plan(parts.own, replace(card, upsampler=None), container, sources)
     then: list[Plan] = []
+    before: Route | None = None
     for link in parts.links:
-        last = _plan(link, card.upsampler or card, container, shown(last.output, link.model))
+        enters, other = shown(last.output, link.model), card.upsampler or card
+        way = route(link, other, enters)
+        if before is not None and before.in_latents and way.in_latents:
+            way = without_decoding(before, way, link, other)
+            then.pop()
+        last, before = _plan(link, other, container, enters, way), way
         then.append(last)
     frames = min(last.output.num_frames, parts.num_frames or last.output.num_frames)
     output = replace(
@@ -70,9 +77,9 @@ def _chain(recipe: Recipe, card: ModelCard, container: str, sources: Sources, pa
     )
 
 
-def _plan(recipe: Recipe, card: ModelCard, container: str, sources: Sources) -> Plan:
+def _plan(recipe: Recipe, card: ModelCard, container: str, sources: Sources, way: Route | None = None) -> Plan:
     controlled = recipe.control is not None or recipe.mask is not None
-    way = guided_by_clip(recipe, card, sources) if controlled else route(recipe, card, sources)
+    way = way or (guided_by_clip(recipe, card, sources) if controlled else route(recipe, card, sources))
     stages = with_memory(way.stages, recipe, card)
     output, notes = _output(recipe, way, sources, container)
     memory = estimate.whole(

@@ -123,6 +123,28 @@ def more_pixels(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     )
 
 
+def without_decoding(frames: Route, pixels: Route, recipe: Recipe, card: ModelCard) -> Route:
+    """More frames, then more pixels, by one model: its latents go on from one to the other.
+
+    Args:
+        frames, pixels: what `more_frames` and `more_pixels` made of the two alone.
+    """
+    *making, decode = frames.stages
+    assert pixels.footage is not None, "a clip enters"
+    factor = pixels.stages[-1].pixels.width // pixels.footage.pixels.width
+    stages = [*making, *upsampling(recipe, card, decode.pixels, decode.fps, size=factor)]
+    stages.append(decode_stage(card, stages[-1].pixels, decode.fps, after=stages))
+    return replace(
+        frames,
+        stages=stages,
+        width=pixels.width,
+        height=pixels.height,
+        resize=pixels.resize,
+        windows=replace(frames.windows, hold=pixels.windows.hold),
+        notes=pixels.notes,
+    )
+
+
 def _as_stored(facts: ClipFacts) -> tuple[ClipFacts, Fraction]:
     """A clip in the pixels that its file has, and their aspect: more frames are no reason to touch pixels."""
     if not facts.stored_width or facts.container in ("gif", "png"):

@@ -41,6 +41,11 @@ class Route:
     notes: tuple[str, ...] = ()
     aspect: Fraction = Fraction(1)
 
+    @property
+    def in_latents(self) -> bool:
+        """Whether a network takes part."""
+        return any(stage.latent is not None for stage in self.stages)
+
 
 def clip_of(sources: Sources) -> ClipFacts:
     assert sources.video is not None, "this door takes a clip"

@@ -81,7 +81,7 @@ def test_another_model_takes_over():
 
 def test_another_model_makes_more_frames_too():
     made = plan(upsampler=LTX, fps="30")
-    assert kinds(made)[1] == ["temporal-upsample", "refine", "decode"]
+    assert kinds(made)[1][:2] == ["temporal-upsample", "refine"]
     assert (made.own.num_frames, made.own.fps, made.stages[0].pixels.frames) == (81, 16, 81)
     assert (made.output.fps, made.output.num_frames) == (30, 152)
 
@@ -112,3 +112,12 @@ def test_a_draft_is_of_the_model_alone():
 
 def test_rates_are_exact():
     assert plan(temporal_upsample=2, fps="24000/1001").output.fps == Fraction(24000, 1001)
+
+
+def test_more_frames_and_more_pixels_by_one_model_are_decoded_once():
+    made = plan(upsampler=LTX, fps="30", spatial_upsample=None)
+    assert kinds(made)[1:] == [["temporal-upsample", "refine", "spatial-upsample", "refine", "decode"]]
+    last = made.then[0].stages[-1]
+    assert (last.pixels.width, last.pixels.height, last.fps) == (1664, 960, 32)
+    assert (made.then[0].footage.width, made.then[0].footage.height) == (832, 480)
+    assert (made.output.width, made.output.height, made.output.fps, made.output.num_frames) == (1664, 960, 30, 152)
