@@ -166,7 +166,7 @@ def features(plan: Plan, located: Located, machine: Machine) -> Conditioning | N
     """Random text features where there is no text encoder; None where there is one."""
     if "text_encoder" in located.parts:
         return None
-    width = located.parts["transformer"].config.caption_channels
+    width = located.parts["transformer"].config.context_dim
     tokens = card_for(plan.recipe, located.card).text_tokens
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(2, 1, tokens, width, generator=generator).to(machine.device, machine.dtype)

@@ -16,7 +16,7 @@ from torch import nn
 from models.catalog import ModelCard
 from models.checkpoint import Located
 from models.checkpoint.build import build, tokenizer_of
-from models.checkpoint.parts import Part
+from models.checkpoint.parts import Part, network_of
 from models.layers.linear import WideningLinear
 from models.text.t5 import TextEncoder
 
@@ -24,7 +24,6 @@ from ..cascade.memory import layers_of
 from ..errors import UsageError
 
 _CONSTANTS = {"latents_mean": 0.0, "latents_std": 1.0, "timestep_scale_multiplier": 1000.0}
-_NETWORKS = {"spatial_upsampler": "upsampler", "temporal_upsampler": "upsampler"}
 
 
 def unread(card: ModelCard) -> Located:
@@ -39,7 +38,7 @@ def unread(card: ModelCard) -> Located:
         if name in networks:
             if count not in networks[name]:
                 raise UsageError(f"the shape of the {name} of {card.name} is not known; give the path of its files")
-            network = _NETWORKS.get(name, name)
+            network = network_of(name)
             parts[name] = Part(name, network, card.family, Path("random"), "", networks[name][count], {})
     return Located(card, parts)
 
