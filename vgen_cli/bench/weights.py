@@ -16,7 +16,8 @@ from torch import nn
 from models.catalog import ModelCard
 from models.checkpoint import Located
 from models.checkpoint.build import build, tokenizer_of
-from models.checkpoint.parts import Part, network_of
+from models.checkpoint.parts import Part
+from models.checkpoint.parts import network_of as network_named
 from models.layers.linear import WideningLinear
 from models.text.t5 import TextEncoder
 
@@ -38,8 +39,8 @@ def unread(card: ModelCard) -> Located:
         if name in networks:
             if count not in networks[name]:
                 raise UsageError(f"the shape of the {name} of {card.name} is not known; give the path of its files")
-            network = network_of(name)
-            parts[name] = Part(name, network, card.family, Path("random"), "", networks[name][count], {})
+            config = networks[name][count]
+            parts[name] = Part(name, network_named(name), card.family, Path("random"), "", config, {})
     return Located(card, parts)
 
 
