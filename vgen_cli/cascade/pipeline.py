@@ -200,10 +200,12 @@ def _windows(plan: Plan, context: Context, clock: Clock, given: Iterator[Frames]
     held = None if ends is None else Guide(ends, whole.windows.frames - len(ends) if plan.backwards else 0)
     for number in range(plan.windows.count):
         guides = [Guide(*picture) for picture in entering.pinned(whole, number)]
-        guides = guides if held is None else [held, *guides]
+        guides, entered = guides if held is None else [held, *guides], next(footage)
+        if entered is not None and context.card.pictures == "channels":
+            guides = guides or [Guide(entered[:1])]  # such a network begins with a picture, whatever else it is given
         own = replace(context, guides=Guides(guides, whole.stages[-1].fps, context.card.causal_time), given=next(more))
         end = (Head if plan.backwards else Tail)(plan.windows.overlap)
-        window = _window(plan, number, own, clock, next(footage))
+        window = _window(plan, number, own, clock, entered)
         yield end.noted(_landed(window, plan, own) if plan.windows.land else window)
         if end.frames is not None and plan.windows.hold and plan.windows.overlap:
             at = plan.windows.frames - len(end.frames) if plan.backwards else 0
