@@ -46,7 +46,7 @@ FLOORS = (
     (r"vgen_cli/weights\.py", 6),
     (r"vgen_cli/kept/(__init__|identity|settings|record|store|drafts)\.py", 6),
     (r"vgen_cli/kept/keeper\.py", 8),
-    (r"vgen_cli/batch/planner\.py", 7),
+    (r"vgen_cli/batch/(planner|survey|checks|space)\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),
     (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|keeping|prompts|session|surroundings)\.py", 7),
     (r"vgen_cli/cascade/stages\.py", 8),

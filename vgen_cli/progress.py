@@ -10,15 +10,21 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .events import (
+    BatchEvent,
+    BatchProgress,
+    BatchStarted,
     BytesDone,
     ClipFinished,
     Event,
     FramesWritten,
     Listener,
     Note,
+    RowFailed,
+    RowStarted,
     StageFinished,
     StageStarted,
     StepDone,
@@ -28,6 +34,7 @@ from .interrupt import raise_if_stopped
 from .quantities import human_bytes
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress, TaskID
 
 
@@ -45,15 +52,20 @@ def reporting(
     """
     target = stream or sys.stderr
     if quiet:
-        yield _heeding(ignore)
-    elif target.isatty() and os.environ.get("TERM") != "dumb":
+        yield heeding(ignore)
+    elif takes_bars(target):
         with _bar(target, transient) as progress:
-            yield _heeding(_Bar(progress, verbose))
+            yield heeding(_Bar(progress, verbose))
     else:
-        yield _heeding(_Lines(target, verbose))
+        yield heeding(_Lines(target, verbose))
 
 
-def _heeding(listener: Listener) -> Listener:
+def takes_bars(stream: TextIO) -> bool:
+    """Whether bars can be drawn on a stream."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def heeding(listener: Listener) -> Listener:
     """A listener that ends the work at the next event where a person's wish to stop got lost."""
 
     def listen(event: Event) -> None:
@@ -70,6 +82,20 @@ def stage_line(event: StageFinished, steps: int) -> str:
     if event.memory_bytes:
         parts.append(human_bytes(event.memory_bytes))
     return f"{event.stage}: {', '.join(parts)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def rate(per_minute: float) -> str:
+    """How quick a batch is, for a person: `3.4 a minute`, `12 an hour`."""
+    if per_minute >= 1:
+        return f"{per_minute:.3g} a minute"
+    return f"{per_minute * 60:.2g} an hour"
 
 
 def clip_line(facts: dict[str, Any]) -> str:
@@ -191,3 +217,117 @@ def _bar(stream: TextIO, transient: bool) -> Iterator[Progress]:
         *columns, console=console, refresh_per_second=8, redirect_stdout=False, transient=transient
     ) as progress:
         yield progress
+
+
+class BatchBars:
+    """A batch on a terminal: a bar of all its clips, and one of each that is being made; a context manager.
+
+    Standard output may be written to within `aside`, where the bars are out of the way.
+    """
+
+    def __init__(self, stream: TextIO, verbose: bool) -> None:
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        bar = BarColumn(bar_width=28)
+        self._all = Progress(
+            TextColumn("[bold]{task.description:<24}"),
+            bar,
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("[red]{task.fields[failed]}"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._each = Progress(
+            TextColumn("{task.description:<24}", markup=False),
+            bar,
+            TextColumn("{task.fields[stage]:<18}"),
+            TextColumn("{task.fields[count]:>9}"),
+            TimeElapsedColumn(),
+        )
+        self._console = Console(file=stream)
+        # Standard output stays what it is, and its lines are for whoever reads them.
+        self._live: Live = Live(
+            Group(self._all, self._each),
+            console=self._console,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._verbose = verbose
+        self._ends_at: float | None = None
+        self._whole = self._all.add_task("clips", total=0, failed="", rate="", left="")
+
+    def __enter__(self) -> BatchBars:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self._live.stop()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """The bars are gone for as long as this lasts."""
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
+
+    def tell(self, event: BatchEvent) -> None:
+        """Shows how far the batch is, and what went wrong."""
+        if isinstance(event, BatchStarted):
+            self._all.update(self._whole, total=event.waiting)
+        elif isinstance(event, BatchProgress):
+            self._ends_at = None if event.seconds_left is None else time.monotonic() + event.seconds_left
+            failed = f"{event.failed} failed" if event.failed else ""
+            speed = "" if event.per_minute is None else rate(event.per_minute)
+            ended = event.done + event.failed
+            self._all.update(self._whole, completed=ended, total=ended + event.waiting, failed=failed, rate=speed)
+            self._tick()
+        elif isinstance(event, RowFailed):
+            self.say(f"line {event.line} failed: {event.error}", "red")
+        elif isinstance(event, Note):
+            self.say(event.text, "dim")
+
+    def say(self, line: str, style: str = "") -> None:
+        """A line above the bars."""
+        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def row(self, started: RowStarted) -> Iterator[Listener]:
+        """The listener of a clip, whose bar is there for as long."""
+        name = os.path.basename(started.path.rstrip(os.sep))
+        title = name if len(name) <= 24 else f"{name[:14]}…{name[-9:]}"
+        task = self._each.add_task(title, total=None, stage="", count="")
+
+        def advance(stage: str, done: int, total: int, count: str = "") -> None:
+            count = count or (f"{done}/{total}" if total else "")
+            self._each.update(task, stage=stage, completed=done, total=total or None, count=count)
+            self._tick()
+
+        def listen(event: Event) -> None:
+            if isinstance(event, StageStarted):
+                advance(event.stage, 0, event.steps)
+            elif isinstance(event, StepDone):
+                advance(event.stage, event.step, event.steps)
+            elif isinstance(event, BytesDone):
+                advance(event.stage, event.done, event.total, human_bytes(event.done))
+            elif isinstance(event, FramesWritten):
+                advance("frames", event.frames, event.total)
+            elif isinstance(event, StageFinished) and self._verbose:
+                self.say(stage_line(event, 0))
+            elif isinstance(event, Note):
+                self.say(event.text, "dim")
+
+        try:
+            yield heeding(listen)
+        finally:
+            self._each.remove_task(task)
+
+    def _tick(self) -> None:
+        """Tells the time that is left, as far as it is known."""
+        if self._ends_at is not None:
+            left = max(0.0, self._ends_at - time.monotonic())
+            self._all.update(self._whole, left=f"about {duration(left)} left" if left else "")

@@ -21,7 +21,8 @@ from .manifest import Row, read_rows, recipe_of
 from .names import Namer, check_format, same
 
 MOST_JOBS = 1_000_000
-_LISTED = 10
+LISTED = 10
+"""So many rows are named where many have the same trouble."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +33,18 @@ class Job:
         index: of its row, counted from 1 over the rows alone.
         line: where the row begins in the file.
         place: where the clip goes.
+        key: what it is known by from one run to the next, see `kept.identity.job_key`; "" until that is known.
+        replaces: whether what stands at its place may be replaced.
+        recorded: the recipe as it was asked for, where what enters lies elsewhere on the machine that makes the clip.
     """
 
     index: int
     line: int
     recipe: Recipe
     place: Destination
-
-    @property
-    def key(self) -> str:
-        """What the job is known by from one run to the next: a hash of its recipe."""
-        return hashlib.sha256(self.recipe.to_json().encode()).hexdigest()[:16]
+    key: str = ""
+    replaces: bool = False
+    recorded: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,16 @@ class Faults:
 
     def check(self) -> None:
         """Raises UsageError where there are any; the message names the first lines, and how many more there are."""
+        if len(self.by_line) == 1:
+            raise UsageError(f"{self.path}, {self.listed()[0]}")
+        if self.by_line:
+            head = f"{self.path} has {len(self.by_line)} faulty rows, and nothing was started"
+            raise UsageError("\n  ".join([head, *self.listed()]))
+
+    def listed(self) -> list[str]:
+        """The first faults in the order of their lines, and how many more there are."""
         lines = [f"line {line}: {self.by_line[line]}" for line in sorted(self.by_line)]
-        if len(lines) == 1:
-            raise UsageError(f"{self.path}, {lines[0]}")
-        if lines:
-            more = [f"… and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
-            head = f"{self.path} has {len(lines)} faulty rows, and nothing was started"
-            raise UsageError("\n  ".join([head, *lines[:_LISTED], *more]))
+        return [*lines[:LISTED], *([f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])]
 
 
 def read_jobs(path: Path, defaults: Mapping[str, Any], namer: Namer, faults: Faults) -> list[Job]:
@@ -157,6 +162,6 @@ def _check_places(jobs: list[Job], faults: Faults) -> None:
         )
 
 
-def shard(jobs: Iterable[Job], number: int, of: int) -> list[Job]:
+def shard_of(jobs: Iterable[Job], number: int, of: int) -> list[Job]:
     """The jobs of every `of`-th row, beginning with row `number`, counted from 1; all clips of a row stay together."""
     return [job for job in jobs if (job.index - number) % of == 0]

@@ -18,6 +18,7 @@ from ..errors import UsageError
 from ..media.destination import EXTENSIONS, Destination, parse_destination
 from ..quantities import quoted
 from ..recipe import Recipe, near
+from .outdir import is_ours
 
 TEMPLATE = "{index:04d}-{slug}-{seed}"
 FRAMES = "frames"  # as a format: a folder of PNG frames
@@ -132,6 +133,8 @@ def _inside(folder: Path, name: str) -> str:
         raise UsageError(f"the name {quoted(name)} leads out of {folder}; give a file name such as hero.mp4")
     if any(not part.isprintable() or len(part.encode(errors="replace")) > _LONGEST for part in parts):
         raise UsageError(f"the name {quoted(name)} is no file name: too long, or not printable")
+    if is_ours(parts[0]):
+        raise UsageError(f"the name {quoted(name)} is kept for what lies beside the clips; give another")
     return os.path.join(folder, *parts) + ("/" if name.endswith("/") else "")
 
 

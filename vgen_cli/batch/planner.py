@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from ..media.encode import encoder_of
 from ..media.spec import EncodeSpec, check_encoding
 from ..recipe import Recipe
@@ -56,6 +57,19 @@ class Planner:
         self._notes.update(dict.fromkeys(found.notes))
         plan = make_plan(recipe, found.card, job.place.container, look(recipe))
         return replace(plan, notes=(*plan.notes, *found.notes)), found
+
+    def known(self, job: Job) -> Job:
+        """The job with its key.
+
+        Raises:
+            UsageError: a file that enters, or one of the weights, cannot be read.
+        """
+        from ..kept.identity import job_key
+
+        try:
+            return replace(job, key=job_key(job.recipe, self._located(job.recipe)))
+        except OSError as fault:
+            raise UsageError(f"{fault.filename or 'a file'} cannot be read: {fault.strerror or fault}") from None
 
     def check(self, job: Job) -> Plan:
         """The plan of a job but for its prompt and seed, checked against the encoder's table.

@@ -1,107 +1,76 @@
-"""`report.jsonl`: a line for every clip of a batch, on the disk as soon as the clip is.
+"""What became of every row, as the journals say: a line of `report.jsonl` each, in the order of the rows.
 
-A run begins with the lines of what it skips, with the facts that an earlier report knows of them, in one step;
-then it adds a line whenever a clip is done or has failed. Knows records, and nothing of how clips are made.
+Knows jobs and journals, and nothing of how clips are made.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from ..errors import MediaError
 from .jobs import Job
+from .journal import DONE, FAILED, STARTED, Entry, History
 
-SKIPPED, DONE, FAILED = "skipped", "done", "failed"
+SKIPPED, BAD = "skipped", "bad"
 
 
-def record(
-    job: Job, status: str, seconds: float | None = None, facts: Mapping[str, Any] | None = None, error: str = ""
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a prompt file, of this shard or not.
+
+    Attributes:
+        file: the prompt file's name.
+        folder: where the clips go.
+        jobs: in their order.
+        bad: what is wrong with the rows that are none, by line.
+        kept: keys and places of the clips that this run found there.
+    """
+
+    file: str
+    folder: Path
+    jobs: tuple[Job, ...]
+    bad: Mapping[int, str] = field(default_factory=dict)
+    kept: frozenset[tuple[str, str]] = frozenset()
+
+    def name(self, job: Job) -> str:
+        """A place as the journal calls it."""
+        return job.place.path.relative_to(self.folder).as_posix()
+
+    def entry(self, job: Job, history: History) -> Entry | None:
+        """The latest word on a job; None where nothing was done for it as it is now."""
+        last = history.last.get(self.name(job))
+        return last if last is not None and last.key == job.key else None
+
+
+def records(rows: Rows, history: History) -> list[dict[str, Any]]:
+    """The lines of the report: of every clip that is done or has failed, and of every bad row."""
+    lines = [record(job, entry, kept=(job.key, rows.name(job)) in rows.kept) for job, entry in _ended(rows, history)]
+    lines += [{"line": line, "index": None, "status": BAD, "error": text} for line, text in rows.bad.items()]
+    return sorted(lines, key=lambda each: each["line"])
+
+
+def _ended(rows: Rows, history: History) -> Iterable[tuple[Job, Entry]]:
+    for job in rows.jobs:
+        entry = rows.entry(job, history)
+        if entry is not None and entry.event != STARTED:
+            yield job, entry
+
+
+def record(job: Job, entry: Entry, *, kept: bool = False) -> dict[str, Any]:
     """A line of the report.
 
     Args:
-        seconds: that the clip took.
-        facts: the fields of its `--json` line.
-        error: why it failed.
+        kept: whether the clip was there before this run.
     """
+    status = {DONE: SKIPPED if kept else DONE, FAILED: FAILED}[entry.event]
     known = {"line": job.line, "index": job.index, "status": status, "path": str(job.place)}
-    told = {"seconds": seconds, "error": error or None, "facts": facts or None}
+    told = {name: entry.values.get(name) for name in ("seconds", "error", "facts")}
     return {**known, **{name: value for name, value in told.items() if value is not None}, "key": job.key}
 
 
-class Report:
-    """The report of one run; a context manager.
-
-    Args:
-        path: of the file; what stands there is replaced.
-        skipped: jobs whose clips are there already.
-
-    Raises:
-        MediaError: it cannot be written.
-    """
-
-    def __init__(self, path: Path, skipped: Iterable[Job]) -> None:
-        self._path = path
-        try:
-            self._begin(skipped)
-            self._file = path.open("a", encoding="utf-8")
-        except OSError as fault:
-            raise self._refused(fault) from None
-
-    def _begin(self, skipped: Iterable[Job]) -> None:
-        known = {each["path"]: each for each in _records(self._path)}
-        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        try:
-            with fresh.open("w", encoding="utf-8") as file:
-                for job in skipped:
-                    before = known.get(str(job.place), {})
-                    told = before if before.get("key") == job.key else {}
-                    file.write(_line(record(job, SKIPPED, told.get("seconds"), told.get("facts"))))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(fresh, self._path)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-    def add(self, line: Mapping[str, Any]) -> None:
-        """Adds a line and brings it to the disk.
-
-        Raises:
-            MediaError: the disk refuses.
-        """
-        try:
-            self._file.write(_line(line))
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as fault:
-            raise self._refused(fault) from None
-
-    def _refused(self, fault: OSError) -> MediaError:
-        return MediaError(f"{self._path} cannot be written: {fault.strerror}")
-
-    def __enter__(self) -> Report:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-def _line(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str) + "\n"
-
-
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """What an earlier report says; a line that a kill has cut is passed over."""
-    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            with contextlib.suppress(ValueError):
-                value = json.loads(line)
-                if isinstance(value, dict) and isinstance(value.get("path"), str):
-                    yield value
+def text(lines: Iterable[Mapping[str, Any]], default: Callable[[Any], Any] = str) -> str:
+    """Lines of JSON."""
+    return "".join(json.dumps(line, ensure_ascii=False, default=default) + "\n" for line in lines)

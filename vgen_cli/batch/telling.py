@@ -1,16 +1,27 @@
-"""What a person is told while a batch runs: how many clips are done, how long the rest takes, what failed.
+"""What is told of a batch while it runs: how many clips are done, how quick they come, how long the rest takes.
 
-Shows each clip through `progress.reporting`, on standard error. Knows no engine and no report.
+Counts, and leaves the showing to a board. Knows no engine and no journal.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
-from ..events import ClipFinished, Event, Listener, Note, StageFinished
-from ..progress import reporting
+from ..events import (
+    BatchFinished,
+    BatchProgress,
+    BatchStarted,
+    Event,
+    Listener,
+    Note,
+    RowDone,
+    RowFailed,
+    RowStarted,
+)
+from ..progress import duration
+from .boards import Board
 from .jobs import Job, Result
 
 
@@ -18,81 +29,78 @@ class Telling:
     """How far a batch is.
 
     Args:
-        waiting, skipped: clips to make, and those that are there already.
-        quiet: tell of failures alone.
-        verbose: tell of every stage.
+        started: what there is to do.
+        clock: seconds, always growing.
     """
 
-    def __init__(self, waiting: int, skipped: int, *, quiet: bool, verbose: bool) -> None:
-        self._waiting, self._skipped = waiting, skipped
-        self._quiet, self._verbose = quiet, verbose
+    def __init__(self, board: Board, started: BatchStarted, clock: Callable[[], float] = time.monotonic) -> None:
+        self._board, self._started, self._clock = board, started, clock
+        self._began = clock()
         self._done = self._failed = 0
-        self._seconds = 0.0
         self._notes: set[str] = set()
-        if skipped and not quiet:
-            self.say(f"{_clips(skipped)} {'is' if skipped == 1 else 'are'} there already")
+        board.tell(started)
+        board.tell(self._progress())
 
     @contextlib.contextmanager
-    def clip(self, job: Job) -> Iterator[Listener]:
-        """The listener of a clip; its first line says which of how many it is."""
-        with reporting(quiet=self._quiet, verbose=self._verbose, transient=True) as listener:
-            listener(Note(f"{self._place()}: {job.place}, line {job.line}, seed {job.recipe.seed}"))
-            yield listener if self._verbose else self._brief(listener)
+    def clip(self, job: Job, why: str = "") -> Iterator[Listener]:
+        """The listener of a clip, which hears no remark twice."""
+        started = RowStarted(job.line, job.index, str(job.place), job.key, job.recipe.seed, why)
+        with self._board.row(started) as listener:
 
-    def _place(self) -> str:
-        ended = self._done + self._failed
-        left = f", about {duration(self._seconds / ended * (self._waiting - ended))} left" if ended else ""
-        return f"{ended + 1} of {self._waiting}{left}"
+            def listen(event: Event) -> None:
+                if isinstance(event, Note):
+                    if event.text in self._notes:
+                        return
+                    self._notes.add(event.text)
+                listener(event)
 
-    def _brief(self, listener: Listener) -> Listener:
-        """A listener that hears no remark twice, and without bars nothing that the next line says anyway."""
-        bars = sys.stderr.isatty()
-
-        def listen(event: Event) -> None:
-            if isinstance(event, StageFinished | ClipFinished) and not bars:
-                return
-            if isinstance(event, Note):
-                if event.text in self._notes:
-                    return
-                self._notes.add(event.text)
-            listener(event)
-
-        return listen
+            yield listen
 
     def count(self, result: Result) -> None:
-        """One clip more is done, or has failed, which is told."""
-        self._seconds += result.seconds
+        """One clip more is done, or has failed."""
+        job = result.job
+        seconds = round(result.seconds, 3)
         if result.error:
             self._failed += 1
-            self.say(f"line {result.job.line} failed: {result.error}")
+            self._board.tell(RowFailed(job.line, job.index, str(job.place), job.key, seconds, result.error))
         else:
             self._done += 1
+            self._board.tell(RowDone(job.line, job.index, str(job.place), job.key, seconds, dict(result.facts)))
+        self._board.tell(self._progress())
 
-    @property
-    def summary(self) -> str:
-        """What was done and what was not."""
-        rest = self._waiting - self._done - self._failed
-        counts = ((self._done, "done"), (self._failed, "failed"), (self._skipped, "skipped"), (rest, "not made"))
-        return ", ".join(f"{count} {what}" for count, what in counts if count)
+    def _progress(self) -> BatchProgress:
+        ended = self._done + self._failed
+        waiting = self._started.waiting - ended
+        seconds = self._clock() - self._began
+        if not ended or seconds <= 0:
+            return BatchProgress(self._done, self._failed, waiting)
+        left = round(seconds / ended * waiting, 1)
+        return BatchProgress(self._done, self._failed, waiting, round(60 * ended / seconds, 3), left)
 
     def say(self, text: str) -> None:
-        """A line on standard error, whoever reads it."""
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+        """A remark, told once."""
+        if text not in self._notes:
+            self._notes.add(text)
+            self._board.tell(Note(text))
+
+    def aside(self) -> contextlib.AbstractContextManager[None]:
+        """See `Board.aside`."""
+        return self._board.aside()
+
+    @property
+    def missing(self) -> int:
+        """Clips that were not even begun."""
+        return self._started.waiting - self._done - self._failed
 
     def end(self) -> None:
-        """The last line."""
-        if not self._quiet:
-            self.say(f"{self.summary}; {duration(self._seconds)}")
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a person: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def _clips(count: int) -> str:
-    return f"{count} clip{'' if count == 1 else 's'}"
+        """The last words."""
+        told, seconds = self._started, self._clock() - self._began
+        counts = (
+            (self._done, "done"),
+            (self._failed, "failed"),
+            (told.there, "there already"),
+            (told.bad, "in bad rows"),
+            (self.missing, "not made"),
+        )
+        self.say(", ".join(f"{count} {what}" for count, what in counts if count) + f"; {duration(seconds)}")
+        self._board.tell(BatchFinished(self._done, self._failed, told.there, told.bad, self.missing, round(seconds, 3)))

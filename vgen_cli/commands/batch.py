@@ -1,62 +1,42 @@
-"""`vgen batch`: every row of a prompt file, one clip each. Knows its options and what a person is told.
+"""`vgen batch`: every row of a prompt file, one clip each. Knows what a person is told, and in which order things go.
 
-Reading the file, checking, naming and making stand in `vgen_cli/batch/`.
+Its options stand in `batch_options.py`; reading, checking, naming, making and writing down in `vgen_cli/batch/`.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 
-from models.errors import ModelError
-
-from ..batch.engines import ENGINES, Engine
+from ..batch import space
+from ..batch.boards import Board, Lines, board
+from ..batch.checks import Asked, Checked, check
+from ..batch.engines import Engine
 from ..batch.engines.local import Local
-from ..batch.jobs import Faults, Job, read_jobs, shard
-from ..batch.manifest import normal, recipe_of
-from ..batch.names import FORMATS, TEMPLATE, Namer, check_format, check_out_dir
+from ..batch.jobs import LISTED, Job, Result
+from ..batch.journal import History, Journal
+from ..batch.names import TEMPLATE, Namer, check_format, check_out_dir
+from ..batch.outdir import REPORT, alone, is_begun, refusal, sweep, written
+from ..batch.pages import Pages
 from ..batch.planner import Planner
-from ..batch.report import DONE, FAILED, Report, record
-from ..batch.telling import Telling, duration
-from ..errors import RunError, UsageError
-from ..media.destination import check_destination
-from ..options import (
-    Audio,
-    Before,
-    Control,
-    ControlScale,
-    EncodingOptions,
-    Factor,
-    FitOptions,
-    ImageAt,
-    LastImage,
-    MachineOptions,
-    Mask,
-    Metadata,
-    Method,
-    ModelOptions,
-    Overwrite,
-    Reference,
-    SamplingOptions,
-    Scale,
-    ShellOptions,
-    SizeOptions,
-    Strength,
-    Switch,
-    Text,
-)
-from ..quantities import human_rate, number, quoted, whole
-from ..recipe import Recipe, choice
+from ..batch.survey import AGAIN, NEW, THERE, Finding, facts_of
+from ..batch.telling import Telling
+from ..errors import MediaError, RunError, UsageError
+from ..events import BatchStarted, Fault, Listener
+from ..explain import explain
+from ..options import ShellOptions
+from ..progress import duration
+from ..quantities import human_bytes, human_rate
+from ..recipe import Recipe
 from ..weights import foreseen, located
-from .asking import read_prompt
+from .batch_options import BatchOptions, EngineOptions, File, RowOptions
 from .machine import check_device, check_folder
 from .making import FACTS
 from .naming import container_of, stem_of
@@ -71,144 +51,6 @@ EXAMPLES = (
     ("vgen batch rows.jsonl --engine ray --address 10.0.0.1:6379", "on all machines of a Ray cluster"),
 )
 
-_LISTED = 10
-
-File = Annotated[
-    str, typer.Argument(metavar="FILE", help="A prompt file: .txt (a prompt a line), .csv, .jsonl or .yaml.")
-]
-_batch = partial(typer.Option, rich_help_panel="Batch", show_default=False)
-OutDir = Annotated[
-    Text, _batch("--out-dir", metavar="DIR", help="Where the clips go. Default: a folder named after the file.")
-]
-NameTemplate = Annotated[
-    Text,
-    _batch(
-        "--name-template",
-        metavar="TEXT",
-        help=f"How they are called: index, line, slug, seed, or any key of a row. Default: {TEMPLATE}.",
-    ),
-]
-Format = Annotated[Text, _batch("--format", metavar="NAME", help=f"{', '.join(FORMATS)}. Default: mp4.")]
-SharedPrompt = Annotated[
-    Text, _batch("--prompt", "-p", metavar="TEXT", help="For rows that have none; - and @FILE as for t2v.")
-]
-KeepGoing = Annotated[
-    Switch, _batch("--keep-going/--fail-fast", help="Whether a clip that fails leaves the others be. Default: yes.")
-]
-Shard = Annotated[Text, _batch("--shard", metavar="I/N", help="The I-th of N equal parts of the rows.")]
-
-_engine = partial(typer.Option, rich_help_panel="Engine", show_default=False)
-EngineName = Annotated[
-    Text,
-    _engine(
-        "--engine",
-        metavar="NAME",
-        help="local: this process. ray: the machines of a Ray cluster (pip install 'vgen-cli[ray]'). Default: local.",
-    ),
-]
-Address = Annotated[
-    Text,
-    _engine(
-        "--address",
-        metavar="HOST:PORT",
-        help="Of the Ray cluster, or auto for that of this machine. Default: one that starts and ends with the batch.",
-    ),
-]
-Workers = Annotated[
-    Text,
-    _engine("--workers", metavar="N", help="How many make clips at once. Default: all the GPUs, or one a machine."),
-]
-GpusPerWorker = Annotated[
-    Text,
-    _engine("--gpus-per-worker", metavar="X", help="May be a part of one: 0.5. Default: 1, or 0 where there are none."),
-]
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """Who makes the clips."""
-
-    engine: EngineName = None
-    address: Address = None
-    workers: Workers = None
-    gpus_per_worker: GpusPerWorker = None
-
-    def options(self) -> dict[str, Any] | None:
-        """What `Ray` is told; None where this process makes the clips.
-
-        Raises:
-            UsageError: a value that cannot be, or what is for Ray alone.
-        """
-        said = {
-            "address": self.address,
-            "workers": _parsed("--workers", self.workers, lambda text: whole(text, 1, 100_000, "workers")),
-            "gpus_per_worker": _parsed("--gpus-per-worker", self.gpus_per_worker, lambda text: number(text, 0, 64)),
-        }
-        if (_parsed("--engine", self.engine, lambda text: choice(text, ENGINES)) or "local") == "ray":
-            return said
-        for name, value in said.items():
-            if value is not None:
-                raise UsageError(f"--{name.replace('_', '-')} is for clusters; add --engine ray")
-        return None
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """What holds for the batch as a whole."""
-
-    out_dir: OutDir = None
-    name_template: NameTemplate = None
-    format: Format = None
-    keep_going: KeepGoing = None
-    shard: Shard = None
-    overwrite: Overwrite = None
-    metadata: Metadata = None
-
-
-@dataclass(frozen=True)
-class EnteringOptions:
-    """What only some commands take, and their rows alone are given."""
-
-    prompt: SharedPrompt = None
-    last_image: LastImage = None
-    image_at: ImageAt = None
-    strength: Strength = None
-    mask: Mask = None
-    control: Control = None
-    control_scale: ControlScale = None
-    reference: Reference = None
-    before: Before = None
-    audio: Audio = None
-    factor: Factor = None
-    scale: Scale = None
-    method: Method = None
-
-
-@dataclass(frozen=True)
-class RowOptions:
-    """What holds for every row that does not say it itself."""
-
-    entering: EnteringOptions
-    fitting: FitOptions
-    model: ModelOptions
-    size: SizeOptions
-    sampling: SamplingOptions
-    encoding: EncodingOptions
-    machine: MachineOptions
-
-    def values(self) -> dict[str, Any]:
-        """As a row would say them.
-
-        Raises:
-            UsageError: a value that no recipe can have.
-        """
-        said = {name: value for group in asdict(self).values() for name, value in group.items() if value != []}
-        values = normal(said)
-        if "prompt" in values:
-            values["prompt"] = read_prompt(values["prompt"])
-        recipe_of({"prompt": "-", "command": "t2v"}, values)
-        return values
-
 
 def batch(file: File, *, asked: BatchOptions, by: EngineOptions, rows: RowOptions, shell: ShellOptions) -> None:
     """Every row of a prompt file, one clip each, with the weights loaded once.
@@ -217,95 +59,234 @@ def batch(file: File, *, asked: BatchOptions, by: EngineOptions, rows: RowOption
     SEED --s STEPS --g GUIDANCE --n NEGATIVE --i IMAGE, or the long names of t2v and i2v. A .csv file has a header, a
     .jsonl file an object a line, a .yaml file a list; their keys are prompt, width, height, num_frames, seed and so
     on. A row with an image is i2v, one with a video is v2v; command says it outright, output names the file. The
-    options here hold for every row that does not say it itself.
+    options here hold for every row that does not say it itself. The paths of images and videos are looked for beside
+    the file first, then from the current folder.
 
     All rows are checked before the first clip is made. A row without a seed gets one from its prompt, the same in
-    every run, and a clip that is there already is skipped: the same command again makes what is missing. The paths
-    of images and videos are looked for beside the file first, then from the current folder. DIR/report.jsonl has a
-    line for every clip.
+    every run. The same command again makes what is missing, changed, failed or damaged, and nothing else: a clip is
+    known by its recipe, by what enters, and by the weights. DIR/journal.jsonl says what was done, DIR/report.jsonl
+    what became of every row, and DIR/index.html shows the clips.
     """
-    check_folder()
-    path = Path(file)
-    part, parts = _shard(asked.shard)
-    cluster = by.options()
-    folder = Path(asked.out_dir) if asked.out_dir else Path(path.stem)
-    defaults = {**rows.values(), **({"format": check_format(asked.format)} if asked.format else {})}
-    namer = Namer(folder, _slug, _extension, TEMPLATE if asked.name_template is None else asked.name_template)
-    faults, planner = Faults(path), Planner(foreseen if shell.dry_run else located)
-    jobs = read_jobs(path, defaults, namer, faults)
-    for job in jobs:
-        _check(job, planner, faults)
-    jobs = shard(jobs, part, parts)
-    there = {job.place.path for job in jobs if _is_there(job, faults) and not asked.overwrite}
-    faults.check()
-    check_out_dir(folder)
-    if shell.dry_run:
-        _show(jobs, planner, there, json_lines=bool(shell.json))
+    if not asked.events:
+        _batch(Path(file), asked, by, rows, shell)
         return
-    planner.check_encoders()
-    waiting = [job for job in jobs if job.place.path not in there]
-    _make_folders(folder, waiting)
-    name = "report.jsonl" if parts == 1 else f"report-{part}-of-{parts}.jsonl"
-    telling = Telling(len(waiting), len(there), quiet=bool(shell.quiet), verbose=bool(shell.verbose))
-    making = {"overwrite": bool(asked.overwrite), "metadata": asked.metadata is not False}
-    engine = _engine_of(cluster, planner, telling, making)
     try:
-        with Report(folder / name, (job for job in jobs if job.place.path in there)) as report:
-            failed = _run(engine, waiting, report, telling, shell, keep_going=asked.keep_going is not False)
-    finally:
-        telling.end()
-    if failed:
-        raise RunError(_failure(failed, len(waiting), folder / name))
+        _batch(Path(file), asked, by, rows, shell)
+    except typer.Exit:
+        raise
+    except BaseException as fault:
+        if isinstance(fault, SystemExit | GeneratorExit):
+            raise
+        message, code = explain(fault)
+        Lines(sys.stderr).tell(Fault(message, code))
+        raise typer.Exit(code) from fault
 
 
-def _engine_of(
-    cluster: Mapping[str, Any] | None, planner: Planner, telling: Telling, making: dict[str, bool]
-) -> Engine:
-    if cluster is None:
-        return Local(planner, telling.clip, **making)
-    from ..batch.engines.ray import Ray
+def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOptions, shell: ShellOptions) -> None:
+    check_folder()
+    folder = Path(options.out_dir) if options.out_dir else Path(path.stem)
+    asked = Asked(
+        path,
+        folder,
+        options.part(),
+        overwrite=bool(options.overwrite),
+        redo=bool(options.redo),
+        skip_bad=bool(options.skip_bad),
+        encoders=not shell.dry_run,
+    )
+    cluster = by.options()
+    defaults = {**rows.values(), **({"format": check_format(options.format)} if options.format else {})}
+    namer = Namer(folder, _slug, _extension, TEMPLATE if options.name_template is None else options.name_template)
+    planner = Planner(foreseen if shell.dry_run else located)
+    with contextlib.ExitStack() as stack:
+        begun = is_begun(folder) and not shell.dry_run
+        if begun:
+            stack.enter_context(alone(folder, asked.shard))
+        before = written(folder)
+        checked = check(asked, defaults, namer, planner, check_device)
+        check_out_dir(folder)
+        if shell.dry_run:
+            _show(checked, planner, json_lines=bool(shell.json))
+            return
+        _make_folders(folder, checked)
+        if not begun:
+            stack.enter_context(alone(folder, asked.shard))
+            if written(folder) != before:
+                raise UsageError(f"another vgen batch has just been at work in {folder}; run the command again")
+        findings = checked.survey.take(checked.findings)
+        sweep(folder, asked.shard, (job.place.path for job in checked.rows.jobs))
+        journal = stack.enter_context(Journal(folder, asked.shard, file=path.name, rows=len(checked.rows.jobs)))
+        shown = stack.enter_context(
+            board(quiet=bool(shell.quiet), verbose=bool(shell.verbose), events=bool(options.events))
+        )
+        run = _Run(checked, findings, planner, journal, shown, shell)
+        if cluster is None:
+            engine: Engine = Local(planner, run.clip, metadata=options.metadata is not False)
+        else:
+            from ..batch.engines.ray import Ray
 
-    return Ray(planner, telling.clip, **cluster, **making)
+            engine = Ray(planner, run.clip, say=run.telling.say, **cluster, metadata=options.metadata is not False)
+        run.make(engine, keep_going=options.keep_going is not False)
 
 
-def _parsed(flag: str, given: str | None, read: Callable[[str], Any]) -> Any:
-    try:
-        return None if given is None else read(given)
-    except UsageError as fault:
-        raise UsageError(f"{flag}: {fault}") from None
+class _Run:
+    """One run of a batch that was checked: what is told and written down of it.
 
+    Attributes:
+        telling: what a person is told.
+    """
 
-def _run(
-    engine: Engine, jobs: list[Job], report: Report, telling: Telling, shell: ShellOptions, *, keep_going: bool
-) -> list[int]:
-    """Makes the clips; the lines of the rows that failed."""
-    failed = []
-    for result in engine.run(jobs):
+    def __init__(
+        self,
+        checked: Checked,
+        findings: list[Finding],
+        planner: Planner,
+        journal: Journal,
+        shown: Board,
+        shell: ShellOptions,
+    ) -> None:
+        self._planner, self._journal, self._shell = planner, journal, shell
+        self._faults = checked.faults
+        self._kept = [each for each in findings if each.is_kept]
+        self._waiting = [each for each in findings if not each.is_kept]
+        self._why = {each.job: each.state for each in self._waiting}
+        kept = frozenset((each.job.key, checked.rows.name(each.job)) for each in self._kept)
+        self._rows = replace(checked.rows, kept=kept)
+        bad = len(self._rows.bad)
+        self.telling = Telling(
+            shown,
+            BatchStarted(
+                self._rows.file,
+                str(self._rows.folder),
+                clips=len(findings),
+                waiting=len(self._waiting),
+                there=len(self._kept),
+                bad=bad,
+            ),
+        )
+
+    @contextlib.contextmanager
+    def clip(self, job: Job) -> Iterator[Listener]:
+        """The listener of a clip, whose beginning the journal has."""
+        self._journal.started(job)
+        with self.telling.clip(job, self._why.get(job, "")) as listener:
+            yield listener
+
+    def make(self, engine: Engine, *, keep_going: bool) -> None:
+        """Makes the clips that are to be made.
+
+        Raises:
+            RunError: some failed, or rows were left out.
+            MediaError: the journal cannot be written.
+        """
+        self._tell_findings()
+        for finding in self._kept:
+            self._keep(finding)
+        pages = Pages(self._rows, History(self._rows.folder))
+        failed, stopped = [], ""
+        try:
+            with pages, contextlib.closing(self._results(engine)) as results:
+                for result in results:
+                    pages.done(result.job)
+                    if not result.error:
+                        continue
+                    failed.append(result.job.line)
+                    if stopped := refusal(self._rows.folder, space.expected(self._planner.check(result.job))):
+                        break
+                    if not keep_going:
+                        break
+        finally:
+            if pages.trouble:
+                self.telling.say(pages.trouble)
+            self.telling.end()
+        if failed or self._faults.by_line:
+            raise RunError(self._failure(failed, stopped))
+
+    def _results(self, engine: Engine) -> Generator[Result, None, None]:
+        """The results, each written down before it is told."""
+        with contextlib.closing(_closable(engine.run([each.job for each in self._waiting]))) as results:
+            for result in results:
+                result = self._written_down(result)
+                self.telling.count(result)
+                if self._shell.debug and result.trace:
+                    self.telling.say(result.trace)
+                if not result.error:
+                    with self.telling.aside() if sys.stdout.isatty() else contextlib.nullcontext():
+                        self._print(result)
+                yield result
+
+    def _written_down(self, result: Result) -> Result:
+        if not result.error:
+            try:
+                self._journal.done(result.job, seconds=result.seconds, facts=result.facts)
+                return result
+            except MediaError as fault:  # the clip is gone, or the disk is full
+                result = replace(result, error=str(fault), facts={})
+        self._journal.failed(result.job, seconds=result.seconds, error=result.error)
+        return result
+
+    def _print(self, result: Result) -> None:
         job = result.job
-        status = FAILED if result.error else DONE
-        report.add(record(job, status, round(result.seconds, 3), result.facts, result.error))
-        telling.count(result)
-        if result.error:
-            failed.append(job.line)
-            if shell.debug:
-                telling.say(result.trace)
-            if not keep_going:
-                break
-        elif shell.json:
+        if self._shell.json:
             known = {"path": str(job.place), "seed": job.recipe.seed, "recipe": job.recipe.to_dict()}
-            say_json({**dict.fromkeys(FACTS), **known, **result.facts, "line": job.line, "status": status})
+            say_json({**dict.fromkeys(FACTS), **known, **result.facts, "line": job.line, "status": "done"})
         else:
             say(str(job.place))
-    return failed
+
+    def _keep(self, finding: Finding) -> None:
+        """Has the journal know a clip at its place, where it does not yet."""
+        job, entry = finding.job, finding.entry
+        if entry is None:
+            recipe = job.recipe
+            facts = {**facts_of(job.place), "seed": recipe.seed, "model": recipe.model, "recipe": recipe.to_dict()}
+            self._journal.done(job, facts=facts, found=True)
+        elif entry.path != self._rows.name(job) or not finding.is_latest:
+            values = entry.values
+            self._journal.done(job, seconds=values.get("seconds"), facts=values.get("facts") or {}, was=entry.path)
+
+    def _tell_findings(self) -> None:
+        counts = Counter(each.state for each in (*self._kept, *self._waiting))
+        if set(counts) not in ({NEW}, {THERE}, set()):
+            self.telling.say(", ".join(f"{count} {state}" for state, count in counts.items()))
+        replaced = [each for each in self._waiting if each.job.replaces and each.state != AGAIN]
+        for each in replaced[:LISTED]:
+            self.telling.say(f"line {each.job.line}: {each.job.place} is replaced: {each.state}")
+        if len(replaced) > LISTED:
+            self.telling.say(f"… and {len(replaced) - LISTED} more are replaced")
+        if self._faults.by_line:
+            lines = self._faults.listed()
+            self.telling.say("\n  ".join([f"{self._faults.path}: bad rows are left out", *lines]))
+        if remark := space.remark((self._planner.check(each.job) for each in self._waiting), self._rows.folder):
+            self.telling.say(remark)
+
+    def _failure(self, failed: list[int], stopped: str) -> str:
+        report = self._rows.folder / REPORT
+        parts = []
+        if stopped:
+            parts.append(f"{stopped}; {self.telling.missing} clips were not begun")
+        if failed:
+            parts.append(f"{len(failed)} of {len(self._waiting)} clips failed, at {_lines(failed)}; {report} says why")
+        if self._faults.by_line:
+            bad = sorted(self._faults.by_line)
+            parts.append(f"{_counted(len(bad), 'row')} of {self._faults.path} could not be, at {_lines(bad)}")
+        again = ", and the same command again makes what is missing" if failed else ""
+        return "; ".join(parts) + again
 
 
-def _failure(failed: list[int], of: int, report: Path) -> str:
-    lines = list(dict.fromkeys(failed))
-    listed = ", ".join(map(str, lines[:_LISTED])) + (" …" if len(lines) > _LISTED else "")
-    return (
-        f"{len(failed)} of {of} clips failed, at line{'s' if len(lines) > 1 else ''} {listed}; {report} says why, "
-        "and the same command again makes what is missing"
+def _closable(results: Iterator[Result]) -> Generator[Result, None, None]:
+    """An engine's results, whatever kind of iterator they are."""
+    yield from results
+
+
+def _lines(numbers: list[int]) -> str:
+    lines = list(dict.fromkeys(numbers))
+    return f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:LISTED]))}" + (
+        " …" if len(lines) > LISTED else ""
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _slug(recipe: Recipe) -> str:
@@ -317,59 +298,42 @@ def _extension(recipe: Recipe) -> str:
     return "png" if container == "still" else container
 
 
-def _shard(given: str | None) -> tuple[int, int]:
-    if given is None:
-        return 1, 1
-    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", given)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--shard: {quoted(given)} is no part; give I/N with I from 1 to N, such as 2/4")
-    return int(match[1]), int(match[2])
-
-
-def _check(job: Job, planner: Planner, faults: Faults) -> None:
-    try:
-        check_device(job.recipe.device)
-        planner.check(job)
-    except (UsageError, ModelError) as fault:
-        faults.add(job.line, str(fault))
-
-
-def _is_there(job: Job, faults: Faults) -> bool:
-    """Whether the clip was made before; what is in its place and is no clip is a fault."""
-    path = job.place.path
-    if not os.path.lexists(path):
-        return False
-    try:
-        check_destination(job.place, overwrite=True)
-    except UsageError as fault:
-        faults.add(job.line, str(fault))
-    return not job.place.is_folder or (path.is_dir() and any(path.iterdir()))
-
-
-def _make_folders(folder: Path, jobs: list[Job]) -> None:
-    for each in dict.fromkeys([folder, *(job.place.path.parent for job in jobs)]):
+def _make_folders(folder: Path, checked: Checked) -> None:
+    places = (each.job.place.path.parent for each in checked.findings)
+    for each in dict.fromkeys([folder, *places]):
         try:
             each.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
             raise UsageError(f"the folder {each} cannot be made: {fault.strerror}; choose another --out-dir") from None
 
 
-def _show(jobs: list[Job], planner: Planner, there: set[Path], *, json_lines: bool) -> None:
+def _show(checked: Checked, planner: Planner, *, json_lines: bool) -> None:
     """What would be made: a table with totals, or a JSON line a clip."""
     table: list[tuple[object, ...]] = [("line", "command", "size", "frames", "fps", "file", "")]
-    seconds = Fraction(0)
-    for job in jobs:
-        is_there = job.place.path in there
+    seconds, size = Fraction(0), 0
+    for finding in checked.findings:
+        job = finding.job
         if json_lines:
             plan, _ = planner.plan(job)
-            say_json({"line": job.line, "path": str(job.place), "there": is_there, **plan.to_dict()})
+            told = {"line": job.line, "path": str(job.place), "there": finding.is_kept, "state": finding.state}
+            say_json({**told, **plan.to_dict()})
             continue
-        output = planner.check(job).output
+        plan = planner.check(job)
+        output = plan.output
         seconds += output.num_frames / output.fps
-        size = f"{output.width}x{output.height}"
-        remark = "there already" if is_there else ""
-        table.append((job.line, job.recipe.command, size, output.num_frames, human_rate(output.fps), job.place, remark))
-    if not json_lines:
-        say(f"{columns(table)}\n\n{len(jobs)} clips, {duration(float(seconds))} in all; {len(there)} there already")
-        for note in planner.notes:
-            say(f"note: {one_line(note)}")
+        size += 0 if finding.is_kept else space.expected(plan)
+        remark = "" if finding.state == NEW else finding.state
+        if finding.source is not None:
+            remark += f", {finding.source.name}"
+        sides = f"{output.width}x{output.height}"
+        rate = human_rate(output.fps)
+        table.append((job.line, job.recipe.command, sides, output.num_frames, rate, job.place, remark))
+    if json_lines:
+        return
+    kept = sum(each.is_kept for each in checked.findings)
+    summary = f"{len(checked.findings)} clips, {duration(float(seconds))} in all; {kept} there already"
+    say(f"{columns(table)}\n\n{summary}" + (f"; about {human_bytes(size)} to write" if size else ""))
+    for line in checked.faults.listed():
+        say(f"left out: {one_line(line)}")
+    for note in planner.notes:
+        say(f"note: {one_line(note)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vgen_cli.batch.jobs import Faults, read_jobs, shard
+from vgen_cli.batch.jobs import Faults, read_jobs, shard_of
 from vgen_cli.batch.manifest import normal
 from vgen_cli.batch.names import TEMPLATE, Namer
 from vgen_cli.errors import UsageError
@@ -107,13 +107,6 @@ def test_more_clips_than_anyone_can_mean(jobs, monkeypatch):
 
 def test_shards_part_the_rows(jobs):
     made = jobs("".join(f"p{n} --num-clips 2\n" for n in range(7)))
-    parts = [shard(made, number, 3) for number in (1, 2, 3)]
+    parts = [shard_of(made, number, 3) for number in (1, 2, 3)]
     assert [[job.index for job in part] for part in parts] == [[1, 1, 4, 4, 7, 7], [2, 2, 5, 5], [3, 3, 6, 6]]
-    assert shard(made, 1, 1) == made
-
-
-def test_keys_know_a_recipe_again(jobs):
-    made = jobs("a --d 1\na --d 1\na --d 2\na --d 1 --w 64\n")
-    assert made[0].key == made[1].key
-    assert len({job.key for job in made}) == 3
-    assert jobs("x\na --d 1\n")[1].key == made[0].key
+    assert shard_of(made, 1, 1) == made

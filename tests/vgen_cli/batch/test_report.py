@@ -1,4 +1,4 @@
-"""The report: a line for every clip, on the disk at once, and what an earlier report knew of the clips skipped."""
+"""The report: a line for every clip that is done or failed and every bad row, as the journals of all shards say."""
 
 from __future__ import annotations
 
@@ -8,61 +8,50 @@ from pathlib import Path
 import pytest
 
 from vgen_cli.batch.jobs import Job
-from vgen_cli.batch.report import DONE, FAILED, Report, record
-from vgen_cli.errors import MediaError
+from vgen_cli.batch.journal import History, Journal
+from vgen_cli.batch.outdir import Shard
+from vgen_cli.batch.report import Rows, records, text
 from vgen_cli.media.destination import Destination
 from vgen_cli.recipe import Recipe
 
 
-def job(line, **values):
-    recipe = Recipe.create(command="t2v", prompt="a", seed=line, **values)
-    return Job(line, line, recipe, Destination(Path(f"out/{line}.mp4"), "mp4"))
+@pytest.fixture
+def job(tmp_path):
+    """`job(3)`: of line 3, with its file."""
+
+    def make(line, key=None):
+        recipe = Recipe.create(command="t2v", prompt="a", seed=line)
+        path = tmp_path / f"{line}.mp4"
+        path.write_bytes(b"clip %d" % line)
+        return Job(line, line, recipe, Destination(path, "mp4"), key or f"key{line}")
+
+    return make
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def told(rows):
+    return [(each["line"], each["status"]) for each in records(rows, History(rows.folder).update())]
 
 
-def test_lines_are_there_as_soon_as_they_are_added(tmp_path):
-    path = tmp_path / "report.jsonl"
-    with Report(path, []) as report:
-        assert lines(path) == []
-        report.add(record(job(1), DONE, 0.5, {"width": 64}))
-        report.add(record(job(2), FAILED, 0.1, error="no — room"))
-        assert lines(path) == [
-            {"line": 1, "index": 1, "status": "done", "path": str(Path("out/1.mp4")), "seconds": 0.5,
-             "facts": {"width": 64}, "key": job(1).key},
-            {"line": 2, "index": 2, "status": "failed", "path": str(Path("out/2.mp4")), "seconds": 0.1,
-             "error": "no — room", "key": job(2).key},
-        ]  # fmt: skip
-    assert list(tmp_path.iterdir()) == [path]
+def test_what_the_journals_say_in_the_order_of_rows(tmp_path, job):
+    jobs = tuple(map(job, (1, 2, 4, 5)))
+    with Journal(tmp_path, Shard(1, 2), file="rows.txt", rows=4) as journal:
+        journal.done(jobs[2], seconds=0.12345, facts={"width": 64})
+        journal.started(jobs[0])
+        journal.done(jobs[0], seconds=1, facts={})
+    with Journal(tmp_path, Shard(2, 2), file="rows.txt", rows=4) as journal:
+        journal.failed(jobs[1], seconds=2, error="no — room")
+        journal.started(jobs[3])
+    rows = Rows("rows.txt", tmp_path, jobs, {3: "no such key"}, frozenset({("key1", "1.mp4")}))
+    assert told(rows) == [(1, "skipped"), (2, "failed"), (3, "bad"), (4, "done")]
+    lines = [json.loads(line) for line in text(records(rows, History(tmp_path).update())).splitlines()]
+    assert lines[1] == {"line": 2, "index": 2, "status": "failed", "path": str(tmp_path / "2.mp4"), "seconds": 2,
+                        "error": "no — room", "key": "key2"}  # fmt: skip
+    assert lines[2]["error"] == "no such key"
+    assert (lines[3]["seconds"], lines[3]["facts"]) == (0.123, {"width": 64})
 
 
-def test_a_new_run_begins_with_what_it_skips(tmp_path):
-    path = tmp_path / "report.jsonl"
-    with Report(path, []) as report:
-        for number in (1, 2, 3):
-            report.add(record(job(number), DONE, 0.5, {"width": 64}))
-    path.write_text(path.read_text() + '{"line": 4, "pa')  # as a kill leaves it
-    with Report(path, [job(1), job(2, width=32), job(5)]):
-        pass
-    known = [(each["line"], each["status"], each.get("facts")) for each in lines(path)]
-    assert known == [(1, "skipped", {"width": 64}), (2, "skipped", None), (5, "skipped", None)]
-    assert lines(path)[0]["seconds"] == 0.5
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"[1]\n5\n{}\n", b'{"path": 3}\n'])
-def test_a_report_that_is_none_is_replaced(tmp_path, content):
-    path = tmp_path / "report.jsonl"
-    path.write_bytes(content)
-    with Report(path, [job(1)]):
-        pass
-    assert [each["line"] for each in lines(path)] == [1]
-
-
-def test_a_place_that_cannot_be_written(tmp_path):
-    (tmp_path / "report.jsonl").mkdir()
-    with pytest.raises(MediaError, match="cannot be written"):
-        Report(tmp_path / "report.jsonl", [])
-    with pytest.raises(MediaError, match="cannot be written"):
-        Report(tmp_path / "none" / "report.jsonl", [])
+def test_a_row_that_has_changed_is_not_done(tmp_path, job):
+    with Journal(tmp_path, Shard(), file="rows.txt", rows=1) as journal:
+        journal.done(job(1), facts={})
+    assert told(Rows("rows.txt", Path(tmp_path), (job(1),))) == [(1, "done")]
+    assert told(Rows("rows.txt", Path(tmp_path), (job(1, "other"),))) == []

@@ -16,14 +16,14 @@ def rendered(monkeypatch):
     """Stands in for the cascade: writes a few bytes at the place, and lists the calls."""
     calls = []
 
-    def render(plan, located, place, listener, *, overwrite, metadata, session=None):
+    def render(plan, located, place, listener, *, overwrite, metadata, session=None, **_):
         listener(StageStarted("base", 2))
         listener(StageFinished("base", 0.1, 1000))
         calls.append({"plan": plan, "place": place, "overwrite": overwrite, "metadata": metadata})
         if place.is_folder:
             place.path.mkdir()
         elif not place.is_stream:
-            place.path.write_bytes(b"clip")
+            place.path.write_bytes(f"clip {plan.recipe} {len(calls)}".encode())
         facts = {"width": plan.output.width, "height": plan.output.height, "fps": str(plan.output.fps), "extra": 1}
         listener(ClipFinished(str(place), facts))
         return facts

@@ -49,7 +49,7 @@ def report(path="rows/report.jsonl"):
 def test_every_row(shell, rendered, rows):
     done = shell("batch", rows("# two\na red circle --d 7\n\na star --d 8 --w 64 --output hero.webm\n"))
     assert (done.code, done.out) == (0, "rows/0001-a-red-circle-7.mp4\nrows/hero.webm\n")
-    assert "2 of 2" in done.err
+    assert "1 of 2: rows/0001-a-red-circle-7.mp4, line 2, seed 7\n" in done.err
     assert "2 done; " in done.err
     assert [call["plan"].recipe.width for call in rendered] == [None, 64]
     assert [(each["line"], each["status"]) for each in report()] == [(2, "done"), (4, "done")]
@@ -69,19 +69,20 @@ def test_a_plan_needs_no_weights(shell, rows):
 
 def test_what_is_there_is_skipped(shell, rendered, rows):
     assert shell("batch", rows("a\nb\n")).code == 0
-    made = sorted(path.name for path in Path("rows").iterdir())
+    made = sorted(path.name for path in Path("rows").glob("*.mp4"))
     (Path("rows") / next(name for name in made if "-b-" in name)).unlink()
     again = shell("batch", "rows.txt")
     assert (again.code, again.out.count("\n")) == (0, 1)
-    assert "1 clip is there already" in again.err
-    assert "1 done, 1 skipped" in again.err
-    assert sorted(path.name for path in Path("rows").iterdir()) == made
+    assert "1 there already, 1 gone\n" in again.err
+    assert "1 done, 1 there already; " in again.err
+    assert sorted(path.name for path in Path("rows").glob("*.mp4")) == made
     assert [(each["line"], each["status"]) for each in report()] == [(1, "skipped"), (2, "done")]
     assert report()[0]["facts"]["width"] == 128  # known from the first run
     assert len(rendered) == 3
     none = shell("batch", "rows.txt")
     assert (none.code, none.out) == (0, "")
-    assert shell("batch", "rows.txt", "--overwrite").out.count("\n") == 2
+    assert shell("batch", "rows.txt", "--overwrite").out == ""
+    assert shell("batch", "rows.txt", "--redo").out.count("\n") == 2
     assert rendered[-1]["overwrite"] is True
 
 
@@ -152,7 +153,10 @@ def test_shards(shell, rendered, rows):
     made = [shell("batch", file, "--shard", f"{part}/2").out.splitlines() for part in (1, 2)]
     assert [len(each) for each in made] == [3, 2]
     assert len(set(made[0] + made[1])) == 5
-    assert [each["line"] for each in report("rows/report-2-of-2.jsonl")] == [2, 4]
+    assert [(each["line"], each["status"]) for each in report()] == [(line, "done") for line in range(1, 6)]
+    assert sorted(path.name for path in Path("rows").glob("*.jsonl")) == [
+        "journal-1-of-2.jsonl", "journal-2-of-2.jsonl", "report.jsonl",
+    ]  # fmt: skip
     assert shell("batch", file).out == ""
 
 
@@ -165,7 +169,7 @@ def test_a_dry_run_shows_a_table(shell, rendered, rows, tmp_path):
         ["1", "t2v", "64x128", "16", "16", "rows/0001-a-1.mp4"],
         ["2", "t2v", "128x128", "32", "16", "rows/0002-b-2.mp4"],
     ]
-    assert done.out.endswith("\n\n2 clips, 3.0 s in all; 0 there already\n")
+    assert done.out.endswith("\n\n2 clips, 3.0 s in all; 0 there already; about 28.7 kB to write\n")
     line = json.loads(shell("batch", file, "--dry-run", "--json").out.splitlines()[1])
     assert (line["line"], line["there"], line["recipe"]["prompt"]) == (2, False, "b")
     assert list(tmp_path.iterdir()) == [tmp_path / file]
@@ -258,4 +262,7 @@ def test_real_clips_with_one_load_of_the_weights(shell, rows, monkeypatch):
     assert sorted(loads) == ["autoencoder", "transformer"]
     made = [probe(path) for path in done.out.splitlines()]
     assert [(each.width, each.height, each.num_frames) for each in made] == [(64, 64, 1), (64, 32, 2), (64, 64, 1)]
-    assert len(list(Path("rows").iterdir())) == 4
+    assert {path.name for path in Path("rows").iterdir()} - {Path(path).name for path in done.out.splitlines()} == {
+        ".vgen", "index.html", "journal.jsonl", "posters", "report.jsonl",
+    }  # fmt: skip
+    assert len(list(Path("rows/posters").iterdir())) == 3

@@ -27,7 +27,6 @@ class Local:
     Args:
         planner: that has checked the jobs.
         telling: a job → the listener of its clip, for as long as it is made.
-        overwrite: whether a finished file may be replaced.
         metadata: whether the recipe rides inside the file.
     """
 
@@ -36,11 +35,9 @@ class Local:
         planner: Planner,
         telling: Callable[[Job], AbstractContextManager[Listener]],
         *,
-        overwrite: bool = False,
         metadata: bool = True,
     ) -> None:
-        self._planner, self._telling = planner, telling
-        self._overwrite, self._metadata = overwrite, metadata
+        self._planner, self._telling, self._metadata = planner, telling, metadata
         self._sessions: dict[Home, Session] = {}
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Result]:
@@ -73,7 +70,8 @@ class Local:
             located,
             job.place,
             listener,
-            overwrite=self._overwrite,
+            overwrite=job.replaces,
             metadata=self._metadata,
             session=session,
+            recorded=job.recorded,
         )

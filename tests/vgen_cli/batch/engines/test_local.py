@@ -32,7 +32,7 @@ def cascade(monkeypatch):
         stub.opened.append(plan)
         return len(stub.opened)
 
-    def render(plan, located, place, listener, *, overwrite, metadata, session):
+    def render(plan, located, place, listener, *, overwrite, metadata, session, **_):
         stub.sessions.append(session)
         if place.path.stem in stub.faults:
             raise stub.faults[place.path.stem]
