@@ -52,9 +52,12 @@ DOORS = (
     Door("upscale", "upscale", "More pixels, of a video or a picture.", MAKE),
     Door("batch", "batch", "Every row of a prompt file, one clip each.", MAKE),
     Door("replay", "replay", "Make a clip again from the recipe it carries.", MAKE),
+    Door("resume", "resume", "Go on with a clip that was interrupted.", MAKE),
+    Door("promote", "promote", "The whole clip of a draft.", MAKE),
     Door("plan", "plan", "What a recipe would do: stages, sizes, frames, memory. Makes nothing.", LOOK),
     Door("info", "info", "Facts of a video, and the recipe it carries.", LOOK),
     Door("models", "models", "Named models: what is here, fetching, removing; and what unknown weights are.", LOOK),
+    Door("kept", "kept", "Work that is kept to go on with: list, clear.", LOOK),
     Door("bench", "bench", "Time the stages of a model on this machine.", LOOK),
     Door("doctor", "doctor", "Versions, devices, memory, ffmpeg, and a tiny end-to-end self-test.", LOOK),
 )
@@ -141,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if sentence:
                     prefix = "" if code == EXIT_INTERRUPTED else "error: "
                     sys.stderr.write(f"{prefix}{sentence}\n")
+                if way_on := getattr(fault, "then", ""):
+                    sys.stderr.write(f"{way_on}\n")
             if isinstance(fault, BrokenPipeError):
                 _give_up_stdout()
     return code

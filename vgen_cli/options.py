@@ -271,6 +271,15 @@ SpatialUpsample = Annotated[
     _sampling("--spatial-upsample", "Factor of the stage that makes more pixels; 1 leaves it out.", "N"),
 ]
 
+Draft = Annotated[
+    Switch,
+    _sampling(
+        "--draft/--no-draft",
+        "The base stage alone, small and quick; its latents are kept, and vgen promote makes the rest of it. "
+        "Default: no.",
+    ),
+]
+
 _output = partial(_option, "Output")
 Output = Annotated[
     Text,
@@ -408,6 +417,7 @@ class SamplingOptions:
     sampler: Sampler = None
     temporal_upsample: TemporalUpsample = None
     spatial_upsample: SpatialUpsample = None
+    draft: Draft = None
     seed: Seed = None
     num_clips: NumClips = None
 

@@ -84,7 +84,7 @@ def render(
     with closing(_frames(plan, located, clock, session, keeper)) as pieces:
         clip = itertools.chain(list(itertools.islice(pieces, 1)), pieces)  # what fails early fails before ffmpeg starts
         with clock.stage("write", detail=str(output)):
-            note = _note(plan, recorded or plan.recipe) if metadata else None
+            note = carried(plan, recorded or plan.recipe) if metadata else None
             written = _write(plan, clip, output, listener, overwrite=overwrite, note=note)
     clock.close()
     for warning in written.warnings:

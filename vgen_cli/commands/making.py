@@ -5,11 +5,14 @@ Everything that can be found wrong is found before a weight is opened. Knows no 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..batch.planner import Home, home
 from ..events import Listener, Note
+from ..kept.record import Order
 from ..media.destination import Destination
 from ..media.encode import encoder_of
 from ..media.spec import check_encoding
@@ -19,6 +22,7 @@ from ..recipe import Recipe
 from ..seeds import draw_seed
 from ..weights import finder, foreseen, located
 from .asking import MakingOptions, recipes
+from .drafting import drafted
 from .machine import check_device, check_folder
 from .naming import destinations
 from .showing import plan_text, say, say_json
@@ -78,34 +82,82 @@ def make_all(wanted: Sequence[Recipe], out: OutputOptions, shell: ShellOptions, 
     places = destinations(wanted, out.output, overwrite=bool(out.overwrite), json_lines=json_lines and not dry_run)
     jobs = prepare(wanted, places, look=foreseen if dry_run else located)
     if dry_run:
-        for job in jobs:
-            if json_lines:
-                say_json({"path": str(job.place), **job.plan.to_dict()})
-            else:
-                say(plan_text(job.plan))
+        plans_of(jobs, shell)
         return
+    clips = tuple((job.plan.recipe.seed, typed(job.place)) for job in jobs)
+    order = Order(os.getcwd(), clips, overwrite=bool(out.overwrite), metadata=out.metadata is not False)
+    make_jobs(jobs, [order.of(number) for number in range(len(jobs))], shell)
+
+
+def plans_of(jobs: Sequence[Job], shell: ShellOptions) -> None:
+    """Prints the plans of clips."""
+    for job in jobs:
+        if shell.json:
+            say_json({"path": str(job.place), **job.plan.to_dict()})
+        else:
+            say(plan_text(job.plan))
+
+
+def typed(place: Destination) -> str:
+    """A place as `-o` takes it."""
+    return "-" if place.is_stream else str(place)
+
+
+def make_jobs(jobs: Sequence[Job], orders: Sequence[Order], shell: ShellOptions) -> None:
+    """Makes clips and prints their lines; a fault says how to go on with the one that it ended.
+
+    Args:
+        orders: how each was asked for.
+    """
     for job in jobs:
         encoder_of(job.plan.output.spec())  # asks ffmpeg itself
-    session: Session | None = None
-    options = {"overwrite": bool(out.overwrite), "metadata": out.metadata is not False}
-    for job in jobs:
+    sessions: dict[Home, Session | None] = {}
+    for job, order in zip(jobs, orders, strict=True):
         with reporting(quiet=bool(shell.quiet), verbose=bool(shell.verbose)) as listener:
-            session, facts = carry_out(job, listener, session, **options)
-        if json_lines:
+            session = sessions.get(home(job.plan.recipe))
+            session, facts = carry_out(
+                job, listener, session, overwrite=order.overwrite, metadata=order.metadata, order=order
+            )
+            sessions = {home(job.plan.recipe): session}
+        if shell.json:
             say_json(line(facts, job))
         elif not job.place.is_stream:
             say(str(job.place))
+    if jobs and jobs[0].plan.whole is not None:
+        with reporting(quiet=bool(shell.quiet)) as listener:
+            drafted(orders[-1], jobs[-1].plan, listener)
 
 
 def carry_out(
-    job: Job, listener: Listener, session: Session | None = None, *, overwrite: bool = False, metadata: bool = True
+    job: Job,
+    listener: Listener,
+    session: Session | None = None,
+    *,
+    overwrite: bool = False,
+    metadata: bool = True,
+    order: Order | None = None,
 ) -> tuple[Session | None, Mapping[str, Any]]:
-    """One clip; the session holds what is loaded, for the next one of the same model and machine."""
+    """One clip; the session holds what is loaded, for the next one of the same model and machine.
+
+    Args:
+        order: how it was asked for, where `vgen resume` shall know it.
+    """
     from ..cascade.pipeline import render
+    from ..kept.keeper import keeping
 
     listener(Note(f"{job.place}: seed {job.plan.recipe.seed}" if job.plan.prompted else str(job.place)))
     session = opened(job, listener, session)
-    facts = render(job.plan, job.located, job.place, listener, overwrite=overwrite, metadata=metadata, session=session)
+    with keeping(job.plan, job.located, listener, order) as keeper:
+        facts = render(
+            job.plan,
+            job.located,
+            job.place,
+            listener,
+            overwrite=overwrite,
+            metadata=metadata,
+            session=session,
+            keeper=keeper,
+        )
     return session, facts
 
 
