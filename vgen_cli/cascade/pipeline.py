@@ -250,7 +250,7 @@ def tiling_of(asked: bool | None, stage: StagePlan) -> Tiling | None:
     return Tiling() if asked or (asked is None and large) else None
 
 
-def _note(plan: Plan, recipe: Recipe) -> dict[str, Any]:
+def carried(plan: Plan, recipe: Recipe) -> dict[str, Any]:
     """What rides in the file: the recipe, and the hashes of what entered under its paths."""
     note = {"vgen": __version__, "model": plan.card_name, **recipe.to_dict()}
     entered = zip(recipe.files, plan.recipe.files, strict=True)
