@@ -220,7 +220,8 @@ class ModelCard:
         noise_layout: whose order the initial noise is drawn in.
         noise_by_token: noise drawn while sampling has the order of tokens, channels innermost.
         values_per_position, values_per_pixel: numbers alive at the peak, a latent cell in the transformer and a
-            pixel in the decoder; for the plan's estimate of memory.
+            pixel of the frames in the decoder; values_per_prompt: what the transformer keeps of one over the steps.
+            For the plan's estimate of memory.
         files: what `vgen models pull` fetches.
         presets: named sets of values, with tables `base`, `temporal` and `spatial` for the stages.
         loras: published files that change it; those of a preset are added where that is chosen.
@@ -277,6 +278,7 @@ class ModelCard:
     noise_by_token: bool = False
     values_per_position: int = 32768
     values_per_pixel: int = 48
+    values_per_prompt: int = 0
     files: tuple[ModelFile, ...] = ()
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     loras: tuple[ModelFile, ...] = ()

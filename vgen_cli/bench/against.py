@@ -19,9 +19,8 @@ from models.catalog import BASE, SPATIAL, TEMPORAL, ModelCard
 from models.ltx.transformer import TIMESTEPS, video_coordinates
 from models.nano.maps import coordinate_maps
 
-from ..cascade.stages import PIECE_PIXELS
 from ..errors import UsageError
-from ..estimate import PART_OF
+from ..estimate import PART_OF, decoded_at_once
 from ..events import Listener, StageFinished, StageStarted, StepDone
 from ..plan import Plan, StagePlan, card_for
 from .measure import features, stopwatch
@@ -170,8 +169,7 @@ def _autoencoder(
     network: Any, stage: StagePlan, plan: Plan, located: Located, session: Session
 ) -> tuple[str, Run, Run]:
     card, latents = located.card, _noise(stage, session.machine.device)
-    cell = card.compression.time * stage.pixels.height * stage.pixels.width
-    chunk = max(1, PIECE_PIXELS // cell)
+    chunk = decoded_at_once(stage.pixels, card.compression.time)
     theirs = _theirs(library().AutoencoderKLLTXVideo, network, session.machine.dtype)
     timestep = card.decode_timestep
     level = None if timestep is None else torch.full((1,), timestep, device=latents.device)

@@ -19,15 +19,12 @@ from models.diffusion.latents import adain, tone_map
 from models.shapes import PixelShape
 
 from ..errors import RunError
+from ..estimate import decoded_at_once
 from ..plan import StagePlan
 from .conditioning import Guides
 from .context import Context
 from .denoising import sampled
 from .frames import Frames, resized, to_bytes
-
-PIECE_PIXELS = 1 << 18
-"""A piece of the decode has about so many pixels, all frames together; at least one latent frame."""
-
 
 Stage = Callable[[LatentState, StagePlan, Context], LatentState]
 
@@ -104,11 +101,10 @@ def decode(state: LatentState, plan: StagePlan, context: Context) -> Generator[T
             latents = _decode_noise(latents, context, autoencoder.normalise, autoencoder.denormalise)
         if plan.tone_map:
             latents = tone_map(latents, plan.tone_map)
-        cell = card.compression.time * own.pixels.height * own.pixels.width
         pieces = autoencoder.decode_stream(
             latents,
             card.decode_timestep,
-            chunk=max(1, PIECE_PIXELS // cell),
+            chunk=1 if context.one_by_one else decoded_at_once(own.pixels, card.compression.time),
             generator=context.generator,
             tiling=context.tiling,
         )
