@@ -207,3 +207,9 @@ def test_a_transformer_of_8_bits_takes_half_the_room():
             for each, size in zip((card, narrow), sizes, strict=True)
         ]
         assert together[0] - together[1] == card.part_parameters["transformer"]
+
+
+def test_work_on_frames_alone_opens_no_part():
+    card = catalog.find("wan2.1-t2v-1.3b")
+    size = estimate.stage("resample", card, PixelShape(9, 48, 64), None, guided=False, size=2)
+    assert estimate.whole(card, [("resample", size)], offload="auto", size=2) == size == 12 * 3 * 48 * 64
