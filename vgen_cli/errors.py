@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import errno
+
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -31,3 +33,15 @@ class MediaError(VgenError):
 
 class RunError(VgenError):
     """Rendering failed: out of memory, or a result that is not finite."""
+
+
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+
+
+def ran_out(fault: BaseException) -> bool:
+    """Whether memory ran out, whoever says so: Python, or torch on the CPU, on CUDA or on Apple's GPU, in words."""
+    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(fault, OSError):
+        return fault.errno == errno.ENOMEM
+    return isinstance(fault, RuntimeError) and any(words in str(fault).lower() for words in _NO_MEMORY)

@@ -10,7 +10,7 @@ import typer
 
 from models.errors import ModelError
 
-from .errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, VgenError
+from .errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, VgenError, ran_out
 from .recipe import near
 
 
@@ -31,13 +31,6 @@ def _is(*kinds: type[BaseException]) -> Callable[[BaseException], bool]:
 def _is_usage(fault: BaseException) -> bool:
     """Whether Typer found it, whichever copy of click it brings."""
     return hasattr(fault, "format_message") and hasattr(fault, "exit_code")
-
-
-def _is_out_of_memory(fault: BaseException) -> bool:
-    if isinstance(fault, MemoryError) or type(fault).__name__ == "OutOfMemoryError":
-        return True
-    text = str(fault).lower()
-    return isinstance(fault, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def _is_full(fault: BaseException) -> bool:
@@ -84,7 +77,7 @@ _TABLE: tuple[tuple[Callable[[BaseException], bool], Callable[[Any], tuple[str, 
         lambda fault: ("the disk is full; free some space, or choose another place with -o", EXIT_FAILED),
     ),
     (
-        _is_out_of_memory,
+        ran_out,
         lambda fault: (
             "out of memory; ask for less (--size, --num-frames), or try --offload model or --vae-tiling",
             EXIT_FAILED,

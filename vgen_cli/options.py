@@ -348,6 +348,13 @@ VaeTiling = Annotated[
     Switch,
     _machine("--vae-tiling/--no-vae-tiling", "Decode in tiles, for less memory. Default: where needed."),
 ]
+Fallback = Annotated[
+    Switch,
+    _machine(
+        "--fallback/--no-fallback",
+        "Where memory runs out, run that stage again with less, and say so; else fail. Default: yes.",
+    ),
+]
 
 _shell = partial(_option, "Shell")
 Config = Annotated[
@@ -452,6 +459,7 @@ class MachineOptions:
     offload: Offload = None
     max_vram: MaxVram = None
     vae_tiling: VaeTiling = None
+    fallback: Fallback = None
     compile: Compile = None
 
 

@@ -217,6 +217,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "max_vram": lambda v: quantities.number(v, 0.1, 10_000, "GiB"),
     "compile": _switch,
     "vae_tiling": _switch,
+    "fallback": _switch,
     "draft": _switch,
     "compat": partial(choice, names=COMPATS),
     "text_encoder": _filled,
@@ -281,6 +282,7 @@ class Recipe:
         upsampler: another model, whose stages enlarge what this one has made.
         lora: files that change the model, as `lora` reads them.
         vae_tiling: None lets the program choose.
+        fallback: whether what runs out of memory is run again with less; None: yes.
         image, last_image: paths of pictures that the clip begins and ends with.
         image_at: further pictures, and clips, at frames of the file, as `pin` reads them.
         images: paths of key pictures to fill in between.
@@ -333,6 +335,7 @@ class Recipe:
     max_vram: float | None = None
     compile: bool = False
     vae_tiling: bool | None = None
+    fallback: bool | None = None
     draft: bool = False
     compat: str | None = None
     text_encoder: str | None = None

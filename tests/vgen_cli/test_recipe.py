@@ -53,6 +53,7 @@ VALUES = {
     "max_vram": st.floats(0.1, 10_000),
     "compile": st.booleans(),
     "vae_tiling": st.booleans(),
+    "fallback": st.booleans(),
     "draft": st.booleans(),
     "compat": st.just("diffusers"),
     "text_encoder": WORDS,

@@ -149,6 +149,18 @@ class Guides:
         if before is not now:
             generator.set_state(now)
 
+    def undo(self) -> Callable[[], None]:
+        """What forgets all that is encoded from here on."""
+        drawn, encoded = dict(self.drawn), dict(self._encoded)
+
+        def back() -> None:
+            self.drawn.clear()
+            self.drawn.update(drawn)
+            self._encoded.clear()
+            self._encoded.update(encoded)
+
+        return back
+
     def held(self, plan: StagePlan, entry: Entry, draw: Draw = torch.randn) -> Held:
         """The guides at a stage's size and rate.
 

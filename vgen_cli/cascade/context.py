@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,9 +19,12 @@ from ..plan import StagePlan
 from .conditioning import Entry, Guides, Held
 from .device import Machine
 from .keeping import Checkpoints, Keeper
+from .ladder import ENCODE, Ladder
 from .memory import Residency
 from .prompts import Conditioning
 from .surroundings import Given, Surroundings, image_tokens, surroundings
+
+Made = TypeVar("Made")
 
 OnStep = Callable[[str, int, int], None]
 """Told the kind of the stage, the steps done and the steps in all."""
@@ -38,6 +41,8 @@ class Context:
         given: what else the network is given of it.
         keeper: of finished work; None: nothing is kept.
         checkpoints: of the sampler of the stage that runs.
+        ladder: ways of running a stage with less memory; None: there are none.
+        one_by_one: whether latent frames are decoded so.
     """
 
     card: ModelCard
@@ -51,6 +56,26 @@ class Context:
     given: Given = field(default_factory=Given)
     keeper: Keeper | None = None
     checkpoints: Checkpoints | None = None
+    ladder: Ladder | None = None
+    one_by_one: bool = False
+
+    def undo(self) -> Callable[[], None]:
+        """What puts the noise back to where it is now, and all that depends on it."""
+        noise, guides = self.generator.get_state(), self.guides.undo()
+
+        def back() -> None:
+            self.generator.set_state(noise)
+            guides()
+
+        return back
+
+    def in_tiles(self, tiling: Tiling, *, one_by_one: bool) -> Context:
+        """The same with other tiles, and latent frames decoded one by one or not."""
+        return replace(self, tiling=tiling, one_by_one=one_by_one)
+
+    def run(self, kind: str, plan: StagePlan, work: Callable[[Context], Made]) -> Made:
+        """What some work of a stage makes, with less memory where there is too little: see `Ladder.run`."""
+        return work(self) if self.ladder is None else self.ladder.run(kind, plan, self, work)
 
     def noise(self, shape: tuple[int, ...]) -> Tensor:
         """Standard normal noise, drawn on the CPU in float32 from the recipe's seed, then moved."""
@@ -60,6 +85,9 @@ class Context:
         """The guides as latents of a stage; opens the autoencoder where there are any and the network holds them."""
         if not self.guides.guides or self.card.pictures != "held":
             return Held()
+        return self.run(ENCODE, plan, lambda context: context._held(plan))
+
+    def _held(self, plan: StagePlan) -> Held:
         with self.residency.part("autoencoder") as autoencoder, self.guides.drawing(plan, self.generator):
             return self.guides.held(plan, self.entry(autoencoder), self.noise)
 
@@ -72,6 +100,9 @@ class Context:
         """What the network of a stage is given beside latents and prompt; opens the parts that it takes."""
         if self.card.pictures in ("held", "no"):
             return Surroundings()
+        return self.run(ENCODE, plan, lambda context: context._surroundings(plan))
+
+    def _surroundings(self, plan: StagePlan) -> Surroundings:
         guides = sorted(self.guides.guides, key=lambda guide: guide.at)
         shown = [(guide.frames, round(guide.at / self.guides.step(guide, plan))) for guide in guides]
         with self.residency.part("autoencoder") as autoencoder:

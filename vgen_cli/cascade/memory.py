@@ -71,6 +71,20 @@ class Residency:
             self._held[name] = self._loader(name, home)
         return self._held[name]
 
+    def change(self, policy: str) -> None:
+        """Another policy from here on, for parts that are not in use."""
+        if "none" in (policy, self.policy) and policy != self.policy:
+            self._held.clear()  # they lie elsewhere from now on
+        self.policy = policy
+
+    def let_go(self, but: str = "") -> None:
+        """Forgets the parts that lie here, but for one; they are loaded again when they are needed."""
+        self._held = {name: part for name, part in self._held.items() if name == but}
+
+    def holds(self, but: str = "") -> bool:
+        """Whether parts lie here, but for one."""
+        return any(name != but for name in self._held)
+
 
 def layers_of(module: nn.Module) -> tuple[str, ...]:
     """The paths of the lists of layers that can come and go one by one."""

@@ -10,11 +10,13 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from models.catalog import ModelCard
 from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
 
@@ -35,7 +37,9 @@ from .flow import interpolated
 from .frames import Frames, Head, Tail
 from .given import given_in_windows
 from .keeping import Keeper, Window
+from .ladder import DECODE, ENCODE, ENCODE_PROMPT, Ladder
 from .landing import landed
+from .prompts import Conditioning
 from .session import Session, open_session
 
 if TYPE_CHECKING:
@@ -169,26 +173,46 @@ def _cascade(
 ) -> Iterator[Frames]:
     """The made clip, window after window."""
     recipe, card = plan.recipe, card_for(plan.recipe, located.card)
-    machine, residency = session.machine, session.residency
-    clock.machine, conditioning = machine, None
-    if plan.prompted:
-        guided, asked = any(stage.guided for stage in plan.stages), replace(recipe, prompt=plan.prompt)
-        with clock.stage("encode prompt"):
-            conditioning = session.texts.conditioning(
-                asked, card, lambda: residency.part("text_encoder"), guided=guided
-            )
+    clock.machine = session.machine
     context = Context(
         card,
-        conditioning,
-        machine,
-        residency,
+        None,
+        session.machine,
+        session.residency,
         torch.Generator().manual_seed(recipe.seed or 0),
         lambda stage, step, steps: clock.listener(StepDone(stage, step, steps)),
         tiling_of(recipe.vae_tiling, (plan.whole or plan).stages[-1]),
         keeper=keeper,
+        ladder=_ladder(plan, session, clock.listener),
     )
+    if plan.prompted:
+        with clock.stage(ENCODE_PROMPT):
+            conditioning = context.run(ENCODE_PROMPT, plan.stages[0], lambda _: _read(plan, card, session))
+        context = replace(context, conditioning=conditioning)
     clips = _windows(plan, context, clock, given)
     return frames.joined(frames.turned(clips, plan.windows.count) if plan.backwards else clips, plan.windows.overlap)
+
+
+def _ladder(plan: Plan, session: Session, listener: Listener) -> Ladder:
+    recipe = plan.recipe
+    return Ladder(
+        session.machine,
+        recipe.model,
+        session.residency,
+        session.ways,
+        listener,
+        others=session.beside,
+        fallback=recipe.fallback is not False,
+        tiles=recipe.vae_tiling is not False,
+        compiled=recipe.compile,
+        limit=recipe.max_vram,
+    )
+
+
+def _read(plan: Plan, card: ModelCard, session: Session) -> Conditioning:
+    """The prompts of a plan; the text encoder is opened only where they are new to the session."""
+    guided, asked = any(stage.guided for stage in plan.stages), replace(plan.recipe, prompt=plan.prompt)
+    return session.texts.conditioning(asked, card, lambda: session.residency.part("text_encoder"), guided=guided)
 
 
 def _windows(plan: Plan, context: Context, clock: Clock, given: Iterator[Frames] | None) -> Iterator[Iterator[Frames]]:
@@ -230,18 +254,24 @@ def _window(plan: Plan, number: int, context: Context, clock: Clock, footage: Fr
     state = state or _begun(plan.stages[0], context, clock, footage)
     for index, stage in enumerate(making[done:], done):
         with clock.stage(stage.kind, stage.steps, str(stage.pixels)):
-            state = stages.STAGES[stage.kind](state, stage, work.sampling(index))
+            state = work.sampling(index).run(stage.kind, stage, partial(stages.STAGES[stage.kind], state, stage))
         work.finished(index, state)
-    with closing(stages.decode(state, decoding, context)) as pieces:
-        yield from clock.timed("decode", frames.to_bytes(pieces))
+    decoded = partial(_decoded, state, decoding)
+    pieces = decoded(context) if context.ladder is None else context.ladder.stream(DECODE, decoding, context, decoded)
+    yield from clock.timed(DECODE, pieces)
+
+
+def _decoded(state: LatentState, plan: StagePlan, context: Context) -> Generator[Frames, None, None]:
+    with closing(stages.decode(state, plan, context)) as pieces:
+        yield from frames.to_bytes(pieces)
 
 
 def _begun(first: StagePlan, context: Context, clock: Clock, footage: Frames | None) -> LatentState:
     """The state before the first stage."""
     if footage is None:
         return stages.start(first, context)
-    with clock.stage("encode"):
-        return stages.enter(footage, first, context)
+    with clock.stage(ENCODE):
+        return context.run(ENCODE, first, partial(stages.enter, footage, first))
 
 
 def tiling_of(asked: bool | None, stage: StagePlan) -> Tiling | None:

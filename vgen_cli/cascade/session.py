@@ -12,10 +12,12 @@ from models.checkpoint.build import check, load, load_image_encoder, load_text_e
 from .. import estimate
 from ..errors import UsageError
 from ..events import Listener, Note
+from ..kept.settings import cache
 from ..plan import Plan
 from . import device, memory
 from .memory import Residency
 from .prompts import Texts
+from .remembered import FILE, Remembered
 
 if TYPE_CHECKING:
     from models.checkpoint import Located
@@ -30,13 +32,17 @@ class Session(NamedTuple):
 
     Attributes:
         texts: what its text encoder has made of prompts.
+        ways: of running its stages, as far as they are known to work.
+        beside: parts of other models on the same device.
         then: of the model that enlarges what it makes.
     """
 
     machine: device.Machine
     residency: Residency
     texts: Texts
+    ways: Remembered
     then: Session | None = None
+    beside: tuple[Residency, ...] = ()
 
 
 def open_session(plan: Plan, located: Located, listener: Listener, load_part: PartLoader | None = None) -> Session:
@@ -74,10 +80,11 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
 
     listener(Note(f"running on {machine}" + (f", offload {policy}" if policy != "none" else "")))
     residency = Residency(machine.device, policy, loader)
-    following = None
-    if then is not None and located.upsampler is not None:
-        following = open_session(then, located.upsampler, listener, load_part)
-    return Session(machine, residency, Texts(machine.device), following)
+    session = Session(machine, residency, Texts(machine.device), Remembered(cache() / FILE))
+    if then is None or located.upsampler is None:
+        return session
+    following = open_session(then, located.upsampler, listener, load_part)._replace(beside=(residency,))
+    return session._replace(then=following, beside=(following.residency,))
 
 
 def read_part(located: Located, name: str, home: torch.device, dtype: torch.dtype) -> Any:

@@ -27,7 +27,7 @@ _WEIGHTS = (
     "model", "text_encoder", "image_encoder", "transformer_2", "vae", "temporal_upsampler", "spatial_upsampler",
     "upsampler", "lora",
 )  # fmt: skip
-_OF_NO_ACCOUNT = ("offload", "max_vram")
+_OF_NO_ACCOUNT = ("offload", "max_vram", "fallback")
 """Fields of a recipe that change where its work is done and not what comes of it."""
 
 _OF_THE_FILE = ("bitrate", "crf", "target_size", "codec", "encoder_preset", "pix_fmt", "audio")

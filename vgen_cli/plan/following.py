@@ -22,7 +22,8 @@ from .records import OutputPlan
 _DOORS = ("t2v", "i2v", "v2v")
 _OF_THE_FILE = ("width", "height", "fps", "num_frames", "duration", "spatial_upsample", "temporal_upsample")
 _SHARED = (
-    "prompt", "negative_prompt", "seed", "device", "dtype", "offload", "max_vram", "compile", "vae_tiling", "fit",
+    "prompt", "negative_prompt", "seed", "device", "dtype", "offload", "max_vram", "compile", "vae_tiling", "fallback",
+    "fit",
 )  # fmt: skip
 
 
