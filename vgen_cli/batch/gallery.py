@@ -13,12 +13,14 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import datetime, timezone
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ..recipe import Recipe
 from .jobs import Job
 from .journal import DONE, FAILED, Entry, History
 from .outdir import POSTERS
@@ -28,6 +30,7 @@ MOST = 20_000
 """So many rows are shown; the report has the others."""
 
 _TOLD = ("command", "prompt", "negative_prompt", "seed", "model")  # that have a place of their own on a card
+_UNSAID = {field.name: field.default for field in fields(Recipe)}
 _STATES = {DONE: "done", FAILED: "failed"}
 
 
@@ -98,7 +101,7 @@ def _asked(job: Job, name: str) -> dict[str, Any]:
         "seed": str(job.recipe.seed) if (job.recipe.seed or 0) > 2**53 else job.recipe.seed,
         "model": job.recipe.model,
         "command": job.recipe.command,
-        "settings": {key: _plain(value) for key, value in recipe.items() if key not in _TOLD},
+        "settings": {key: _plain(recipe[key]) for key in recipe if key not in _TOLD and recipe[key] != _UNSAID[key]},
     }
 
 

@@ -118,9 +118,8 @@ function brief(row) {
   const parts = [];
   if (row.seed !== null && row.seed !== undefined) parts.push(`seed ${row.seed}`);
   if (row.width) parts.push(`${row.width}×${row.height}`);
-  if (row.frames) parts.push(counted(row.frames, "frame"));
-  if (row.seconds) parts.push(`made in ${lasting(row.seconds)}`);
-  return parts.join(" · ") || `line ${row.line}`;
+  if (row.seconds) parts.push(isMade(row) ? `made in ${lasting(row.seconds)}` : `after ${lasting(row.seconds)}`);
+  return parts.join(" · ");
 }
 
 /** The clip plays while it is pointed at or reached by the keyboard, and is let go of afterwards. */
@@ -176,7 +175,7 @@ const ORDERS = {
 rows.forEach((row, number) => { row.number = number; });
 
 function refresh() {
-  const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = (state.text.toLowerCase().match(/"[^"]+"|\S+/g) || []).map(word => word.replaceAll('"', "")); // all of them
   shown = rows.filter(row => (state.status === "all" || row.status === state.status) && words.every(word => row.words.includes(word)));
   shown.sort(ORDERS[state.sort]);
   by("grid").replaceChildren();
@@ -234,7 +233,7 @@ function view(position) {
     ["codec", row.codec], ["file", row.bytes && weighing(row.bytes)],
     ["made in", row.seconds && lasting(row.seconds)],
     ["finished", row.finished && new Date(row.finished).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })],
-    ["negative", row.negative], ...Object.entries(row.settings || {}),
+    ["negative", row.negative], ...Object.entries(row.settings || {}).filter(([name]) => !(name in row)),
   ];
   by("view-facts").replaceChildren();
   for (const [name, value] of facts) if (value !== null && value !== undefined && value !== "") {
