@@ -19,6 +19,7 @@ from ..batch import space
 from ..batch.boards import Board, Lines, board
 from ..batch.checks import Asked, Checked, check
 from ..batch.engines import Engine
+from ..batch.engines.cluster import reach
 from ..batch.engines.local import Local
 from ..batch.jobs import LISTED, Job, Result
 from ..batch.journal import History, Journal
@@ -95,15 +96,18 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         encoders=not shell.dry_run,
     )
     cluster = by.options()
+    elsewhere = cluster is not None and cluster["address"] is not None  # the weights and the devices
+    if cluster is not None and not shell.dry_run:
+        reach(cluster["address"])
     defaults = {**rows.values(), **({"format": check_format(options.format)} if options.format else {})}
     namer = Namer(folder, _slug, _extension, TEMPLATE if options.name_template is None else options.name_template)
-    planner = Planner(foreseen if shell.dry_run else located)
+    planner = Planner(foreseen if shell.dry_run or elsewhere else located)
     with contextlib.ExitStack() as stack:
         begun = is_begun(folder) and not shell.dry_run
         if begun:
             stack.enter_context(alone(folder, asked.shard))
         before = written(folder)
-        checked = check(asked, defaults, namer, planner, check_device)
+        checked = check(asked, defaults, namer, planner, (lambda _: None) if elsewhere else check_device)
         check_out_dir(folder)
         if shell.dry_run:
             _show(checked, planner, json_lines=bool(shell.json))

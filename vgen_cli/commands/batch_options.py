@@ -5,6 +5,7 @@ Knows how they are written, and what a row may say. Reads no prompt file.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -117,7 +118,7 @@ class EngineOptions:
     gpus_per_worker: GpusPerWorker = None
 
     def options(self) -> dict[str, Any] | None:
-        """What `Ray` is told; None where this process makes the clips.
+        """What `Ray` is told; None where this process makes the clips. RAY_ADDRESS stands for an address not said.
 
         Raises:
             UsageError: a value that cannot be, or what is for Ray alone.
@@ -128,7 +129,7 @@ class EngineOptions:
             "gpus_per_worker": _parsed("--gpus-per-worker", self.gpus_per_worker, lambda text: number(text, 0, 64)),
         }
         if (_parsed("--engine", self.engine, lambda text: choice(text, ENGINES)) or "local") == "ray":
-            return said
+            return {**said, "address": self.address or os.environ.get("RAY_ADDRESS")}
         for name, value in said.items():
             if value is not None:
                 raise UsageError(f"--{name.replace('_', '-')} is for clusters; add --engine ray")

@@ -6,6 +6,7 @@ Knows no worker and no job.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import re
@@ -84,29 +85,49 @@ def nodes(ray: Any) -> list[Node]:
     return [Node(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive]
 
 
+def reach(address: str | None) -> None:
+    """Whether Ray is installed, and someone listens at an address; quick, where Ray itself would take its time.
+
+    Raises:
+        UsageError: it is not so.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError(f"--engine ray needs Ray, which is not installed: {INSTALL}")
+    if address is None or address == "auto":
+        return
+    match = re.fullmatch(r"\[?([^/\s]+?)\]?:(\d{1,5})", address)
+    if not match or not 0 < int(match[2]) < 65536:
+        raise UsageError(f"--address: {quoted(address)} is no address; give HOST:PORT, such as 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((match[1], int(match[2])), _REACH).close()
+    except (OSError, UnicodeError) as fault:
+        why = getattr(fault, "strerror", None) or fault
+        raise UsageError(
+            f"--address {address}: nobody answers there ({why}); see whether `ray start --head` runs there, "
+            "and the firewall"
+        ) from None
+
+
 @contextlib.contextmanager
 def joined(address: str | None, workers: int | None) -> Iterator[Any]:
     """The module `ray`, joined to a cluster; the one that was started here ends with the block.
 
     Args:
-        address: `HOST:PORT`, `auto`, or None for one that starts here; RAY_ADDRESS stands for what is not said.
+        address: `HOST:PORT`, `auto`, or None for one that starts here.
         workers: for which it starts.
 
     Raises:
-        UsageError: Ray is not installed, nothing answers at the address, or it runs another Ray or Python.
+        UsageError: as `reach`, or it runs another Ray or Python.
         RunError: no cluster can be started here.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise UsageError(f"--engine ray needs Ray, which is not installed: {INSTALL}") from None
+    reach(address)
+    import ray
+
     if ray.is_initialized():
         yield ray
         return
-    where = address or os.environ.get("RAY_ADDRESS") or "local"
-    _check(where)
     with _handlers_kept(), _calm():
-        _join(ray, where, workers)
+        _join(ray, address or "local", workers)
     try:
         yield ray
     finally:
@@ -128,22 +149,6 @@ def _join(ray: Any, where: str, workers: int | None) -> None:
         if ray.is_initialized():
             ray.shutdown()
         raise _refused(where, str(fault)) from None
-
-
-def _check(where: str) -> None:
-    """Whether someone listens at an address, which Ray itself takes long to say."""
-    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+)\]?:(\d{1,5})", where)
-    if where in ("local", "auto"):
-        return
-    if not match or not 0 < int(match[2]) < 65536:
-        raise UsageError(f"--address: {quoted(where)} is no address; give HOST:PORT, such as 10.0.0.1:6379, or auto")
-    try:
-        socket.create_connection((match[1], int(match[2])), _REACH).close()
-    except OSError as fault:
-        raise UsageError(
-            f"--address {where}: nobody answers there ({fault.strerror or fault}); see whether `ray start --head` "
-            "runs there, and the firewall"
-        ) from None
 
 
 def _refused(where: str, text: str) -> UsageError | RunError:
