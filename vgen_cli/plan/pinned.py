@@ -78,6 +78,10 @@ def pinned(
             raise UsageError(f"two pictures are pinned to frame {frame}; {pin.path} needs another one")
     if card.pictures == "channels" and all(each.frame for each in pins):
         raise UsageError(f"{card.name} needs a picture to begin with; give one: vgen i2v IMAGE PROMPT")
+    # An image encoder beside both ends: its network was made for the tokens of two pictures, and no fewer.
+    both = card.pictures_at == "ends" and "image_encoder" in card.part_parameters
+    if both and timing.made - 1 not in {each.frame for each in pins}:
+        raise UsageError(f"{card.name} needs a picture to end with, too; give one: --last-image FILE")
     return tuple(pins), tuple(notes)
 
 
