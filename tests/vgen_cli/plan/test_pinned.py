@@ -194,3 +194,12 @@ def test_a_clip_is_made_anew_by_any_model(card):
     assert made.windows.overlap > 1
     assert not made.windows.hold
     assert plan(command="v2v", prompt="x", video=clip(200)).windows.hold
+
+
+def test_a_network_made_for_two_pictures_is_given_two():
+    card = catalog.find("wan2.1-flf2v-14b")
+    with pytest.raises(UsageError, match="needs a picture to end with, too; give one: --last-image FILE"):
+        make_plan(Recipe.create(command="i2v", image="a.png", model=card.name), card)
+    make_plan(Recipe.create(command="i2v", image="a.png", last_image="b.png", model=card.name), card)
+    other = catalog.find("wan2.2-i2v-a14b")
+    make_plan(Recipe.create(command="i2v", image="a.png", model=other.name), other)
