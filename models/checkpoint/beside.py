@@ -42,7 +42,9 @@ def with_parts_beside(home: Path, parts: Mapping[str, Part]) -> tuple[dict[str, 
     parts, found, notes = dict(parts), defaultdict[str, list[Part]](list), []
     transformer = parts.get("transformer") or parts["transformer_2"]
     root = home if home.is_dir() else home.parent
-    for place in _places_beside(root, home):
+    versions = room_of(transformer.family, "versions")
+    roots = [root, root.parent] if versions.expert(root.absolute().name) else [root]
+    for place in [place for each in roots for place in _places_beside(each, home)]:
         try:
             inside = {"": folder_part("", place)} if place.is_dir() else file_contents(place).parts
         except ModelError as error:
@@ -62,11 +64,11 @@ def with_parts_beside(home: Path, parts: Mapping[str, Part]) -> tuple[dict[str, 
         notes.append(f"the {name.replace('_', ' ')} is {chosen.path}, beside it")
     encoder = parts.get("text_encoder")
     own = [each for each in found["tokenizer"] if encoder is not None and each.path == encoder.path]
-    near = [root, *([encoder.path.parent] if encoder is not None else [])]
+    near = [*roots, *([encoder.path.parent] if encoder is not None else [])]
     folder = next((place / each for place in near for each in TOKENIZER_FOLDERS if has_tokenizer(place / each)), None)
     if "tokenizer" not in parts and (own or folder):
         parts["tokenizer"] = own[0] if own else folder_part("tokenizer", folder or root)
-    return parts, (*notes, *_pickles(root))
+    return parts, (*notes, *(note for each in roots for note in _pickles(each)))
 
 
 def partner(home: Path, family: str) -> Path | None:

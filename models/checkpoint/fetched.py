@@ -22,15 +22,13 @@ _T5 = (
     ("PixArt-alpha/PixArt-XL-2-1024-MS", "tokenizer/"),
     ("google/t5-v1_1-xxl", ""),
 )
+_WAN = ("Wan2.1-T2V-1.3B", "Wan2.1-T2V-14B", "Wan2.1-I2V-14B-480P", "Wan2.1-I2V-14B-720P", "Wan2.2-TI2V-5B",
+        "Wan2.2-T2V-A14B", "Wan2.2-I2V-A14B")  # fmt: skip
 _UMT5 = (
-    *((f"Wan-AI/Wan2.1-{name}", folder)
-      for name in ("T2V-1.3B", "T2V-14B", "I2V-14B-480P", "I2V-14B-720P")
-      for name, folder in ((f"{name}-Diffusers", "tokenizer/"), (name, "google/umt5-xxl/"))),
-    *((f"Wan-AI/Wan2.2-{name}", folder)
-      for name in ("TI2V-5B", "T2V-A14B", "I2V-A14B")
-      for name, folder in ((f"{name}-Diffusers", "tokenizer/"), (name, "google/umt5-xxl/"))),
+    *((f"Wan-AI/{name}-Diffusers", "tokenizer/") for name in _WAN),
+    *((f"Wan-AI/{name}", "google/umt5-xxl/") for name in _WAN),
     ("google/umt5-xxl", ""),
-)  # fmt: skip
+)
 TOKENIZERS = {
     family: tuple(
         ModelFile(repo, f"{folder}{name}", "tokenizer") for repo, folder in places for name in TOKENIZER_FILES

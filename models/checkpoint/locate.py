@@ -110,6 +110,8 @@ def locate(
         parts, inspection = _with_cached(parts, inspection)
     inspection = recognised(inspection, parts)
     _check_whole(name, inspection)
+    if image_encoder is not None and parts["transformer"].config.image_dim is None:
+        raise CheckpointError(f"{name} looks at no picture features: --image-encoder does not apply")
     own = card or _card_of(inspection)
     parts, told = with_loras(parts, [*loras, *_preset_loras(card or _named(inspection), preset)])
     check_fit(name, own, parts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from ..catalog import UPSAMPLERS, ModelCard
 from ..errors import CheckpointError, UnsupportedConfigError
@@ -29,29 +30,40 @@ def check_fit(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:
     """
     for part in parts.values():
         _check_depth(part)
-    channels = parts["autoencoder"].config.latent_channels
-    pairs = [
-        (f"the {part} takes", parts[part].config.in_channels, "the autoencoder has", channels)
-        for part in UPSAMPLERS.values()
-        if part in parts
-    ]
-    transformer = parts.get("transformer")
+    autoencoder, transformer = parts["autoencoder"], parts.get("transformer")
+    channels = autoencoder.config.latent_channels
+    pairs: list[tuple[str, object, str, object]] = []
     if transformer is not None:
-        pairs.insert(0, ("the transformer makes", transformer.config.latent_channels, "the autoencoder has", channels))
-        pairs.insert(1, (
-            "the transformer reads text of width",
-            transformer.config.context_dim,
-            "the text encoder makes",
-            parts["text_encoder"].config.d_model,
-        ))  # fmt: skip
-        if "image_encoder" in parts:
-            width = parts["image_encoder"].config.hidden_size
-            pairs.append(("the transformer reads pictures of width", transformer.config.image_dim or width,
-                          "the image encoder makes", width))  # fmt: skip
-        _check_transformers(name, card, parts)
+        pairs = _widths(transformer.config, channels, parts)
+    for part in filter(None, map(parts.get, UPSAMPLERS.values())):
+        pairs.append((f"the {part.name} takes", part.config.in_channels, "the autoencoder has", channels))
     for first, one, second, other in pairs:
         if one != other:
             raise CheckpointError(f"the parts of {name} do not fit: {first} {one} channels, {second} {other}")
+    for part in filter(None, map(parts.get, ("transformer", *UPSAMPLERS.values()))):
+        if part.family != autoencoder.family:
+            raise CheckpointError(
+                f"the parts of {name} do not fit: {part.path} is of the family {part.family}, and the autoencoder at "
+                f"{autoencoder.path} of {autoencoder.family}"
+            )
+    if transformer is not None:
+        _check_transformers(name, card, parts)
+
+
+def _widths(config: Any, channels: int, parts: Mapping[str, Part]) -> list[tuple[str, object, str, object]]:
+    """What must be equal between a transformer and the parts around it: (who, how much, who else, how much)."""
+    text, pictures = parts["text_encoder"].config.d_model, parts.get("image_encoder")
+    pairs: list[tuple[str, object, str, object]] = [
+        ("the transformer makes", config.latent_channels, "the autoencoder has", channels),
+        ("the transformer reads text of width", config.context_dim, "the text encoder makes", text),
+    ]
+    if pictures is not None and config.image_dim:
+        width = pictures.config.hidden_size
+        pairs.append(("the transformer reads pictures of width", config.image_dim, "the image encoder makes", width))
+        if config.pos_embed_seq_len:
+            tokens = 2 * pictures.config.tokens
+            pairs.append(("the transformer places", config.pos_embed_seq_len, "two pictures make", tokens))
+    return pairs
 
 
 def settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part]) -> ModelCard:
@@ -62,25 +74,31 @@ def settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part]) 
     """
     autoencoder, compression = parts["autoencoder"].config, parts["autoencoder"].config.compression
     conditioned = autoencoder.timestep_conditioning
+    counts = {name: part.parameters for name, part in parts.items() if part.tensors}
+    own = {name for name, count in counts.items() if abs(count - card.part_parameters.get(name, 0)) < count / 1000}
     card = replace(
         card,
         compression=compression,
         latent_channels=autoencoder.latent_channels,
         size_multiple=max(card.size_multiple, compression.space),
-        part_parameters={name: part.parameters for name, part in parts.items() if part.tensors},
+        part_parameters=counts,
         decode_timestep=card.decode_timestep if conditioned else None,
         decode_noise_scale=card.decode_noise_scale if conditioned else None,
-        values_per_pixel=max(1, 6 * autoencoder.last_width // autoencoder.patch**2),
     )
+    if "autoencoder" not in own:  # of another size than the card's
+        card = replace(card, values_per_pixel=max(1, 11 * autoencoder.last_width // autoencoder.patch**2))
     card = card.without(kind for kind, part in UPSAMPLERS.items() if part not in parts)
     if "transformer" not in parts:
         return card
     transformer = parts["transformer"].config
+    if "transformer" not in own:
+        values = (8 * transformer.dim + 2 * transformer.hidden_dim) // transformer.patch**2
+        card = replace(card, values_per_position=values)
     card = replace(
         card,
         size_multiple=max(card.size_multiple, compression.space * transformer.patch),
         weights_dtype=_stored_type(parts["transformer"]),
-        values_per_position=(12 * transformer.dim + transformer.hidden_dim) // transformer.patch**2,
+        values_per_prompt=2 * transformer.blocks * transformer.dim * (card.text_tokens + _picture_tokens(parts)),
     )
     card = _with_experts(card.of_depth(transformer.num_layers), inspection, parts)
     steps = inspection.header.get("allowed_inference_steps")
@@ -88,6 +106,14 @@ def settled(card: ModelCard, inspection: Inspection, parts: Mapping[str, Part]) 
         sigmas = _sigmas(steps, inspection.path)
         card = card.with_base(sigmas=sigmas, guidance_scale=1.0, guidance_rescale=0.0, stg_scale=0.0)
     return card
+
+
+def _picture_tokens(parts: Mapping[str, Part]) -> int:
+    """Of the pictures that a transformer looks at; 0 where it looks at none."""
+    config, encoder = parts["transformer"].config, parts.get("image_encoder")
+    if encoder is None or not config.image_dim:
+        return 0
+    return int(config.pos_embed_seq_len or encoder.config.tokens)
 
 
 def _check_transformers(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:
@@ -106,12 +132,15 @@ def _check_transformers(name: str, card: ModelCard, parts: Mapping[str, Part]) -
             f"{beside}nothing says what they are; a folder of ours says it in model_index.json, so fetch it whole"
         )
     text = room_of(transformer.family, "versions").TEXT
-    if encoder.family != text and not card.embedded:
+    if encoder.family != text:
         raise CheckpointError(
             f"the parts of {name} do not fit: the transformer reads the text of a {text}, and {encoder.path} is a "
             f"{encoder.family}"
         )
     second = parts.get("transformer_2")
+    networks = {span.network for stage in card.stages for span in stage.guidance}
+    if second is not None and second.name not in networks:
+        raise CheckpointError(f"{name} has one transformer; {second.path} as a second one does not apply")
     if second is not None and (second.family, second.config) != (transformer.family, config):
         raise CheckpointError(
             f"the parts of {name} do not fit: {transformer.path} and {second.path} are no pair of experts; their "

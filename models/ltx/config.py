@@ -73,6 +73,11 @@ class TransformerConfig(NetworkConfig):
         return self.num_attention_heads * self.attention_head_dim
 
     @property
+    def blocks(self) -> int:
+        """How many blocks look at the prompt."""
+        return self.num_layers
+
+    @property
     def hidden_dim(self) -> int:
         """Width inside the feed-forward layers."""
         return 4 * self.dim
@@ -86,6 +91,11 @@ class TransformerConfig(NetworkConfig):
     def latent_channels(self) -> int:
         """Channels of the latents, maps left out."""
         return self.out_channels
+
+    @property
+    def image_dim(self) -> int | None:
+        """Width of the picture features that it looks at: none."""
+        return None
 
     @property
     def patch(self) -> int:

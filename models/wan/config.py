@@ -124,6 +124,11 @@ class TransformerConfig(NetworkConfig):
         return self.num_attention_heads * self.attention_head_dim
 
     @property
+    def blocks(self) -> int:
+        """How many blocks look at the prompt, those of the control among them."""
+        return self.num_layers + len(self.vace_layers)
+
+    @property
     def hidden_dim(self) -> int:
         """Width inside the feed-forward layers."""
         return self.ffn_dim

@@ -22,6 +22,7 @@ def test_a_folder_is_located_with_a_card_made_exact(folder, tiny):
     assert card.base.schedule == "linear_quadratic"
     assert card.causal_time
     assert card.decode_timestep == 0.05
+    assert (card.values_per_position, card.values_per_prompt) == (16 * 16, 2 * 2 * 16 * 256)
     assert {stage.kind for stage in card.stages} == set(catalog.STAGE_KINDS)
 
 

@@ -317,6 +317,8 @@ def test_a_file_has_the_card_of_its_release(tmp_path, tiny, file):
     listed = catalog.find(f"ltxv-{file.release}")
     assert (card.title, card.presets, card.causal_time) == (listed.title, listed.presets, listed.causal_time)
     assert card.base == listed.base
+    for values in ("values_per_position", "values_per_pixel", "values_per_prompt"):
+        assert getattr(card, values) == getattr(listed, values)
     narrow = file.name.endswith("fp8.safetensors")
     assert card.weights_dtype == {"BF16": "bfloat16", "F32": "float32"}[file.dtype] or narrow
     assert (card.weights_dtype == "float8_e4m3fn") == narrow

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -111,7 +112,24 @@ def test_an_original_repository(tmp_path, release):
     assert (card.pictures, card.size_multiple, card.fps) == (listed.pictures, listed.size_multiple, listed.fps)
     assert card.values_per_position == listed.values_per_position
     assert card.values_per_pixel == listed.values_per_pixel
+    assert card.values_per_prompt == listed.values_per_prompt
     assert card.part_parameters == listed.part_parameters
+
+
+@pytest.mark.parametrize("name", ["high_noise_model", "low_noise_model"])
+def test_the_folder_of_one_expert_is_of_its_repository(tmp_path, name):
+    folder = write_original(tmp_path / "Wan2.2-T2V-A14B", "2.2-t2v-a14b")
+    for path in (folder / name, folder / name / "diffusion_pytorch_model.safetensors"):
+        if path.suffix:  # the same weights in one file
+            for each in ("high_noise_model", "low_noise_model"):
+                shutil.rmtree(folder / each)
+                wan.write_original(folder / each, "t2v-14b")
+        found = inspect(path)
+        assert (found.release, found.missing) == ("2.2-t2v-a14b", ())
+        whole(found, "2.2-t2v-a14b")
+        assert found.parts["transformer"].path.is_relative_to(folder / "high_noise_model")
+    other = locate(folder, transformer_2=folder / "low_noise_model")
+    assert other.parts["transformer_2"].path == folder / "low_noise_model"
 
 
 def test_pickles_beside_are_refused_with_what_takes_their_place(tmp_path):
@@ -320,6 +338,36 @@ def test_parts_of_other_models(tmp_path, monkeypatch):
     os.link(wide, tmp_path / "w" / "vae" / wide.name)
     located = locate(model)  # what does not fit is passed over
     assert (located.parts["autoencoder"].version, located.parts["text_encoder"].family) == ("2.1", "umt5")
+
+
+def test_parts_that_nothing_reads_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(published.WIDTH, "U8", 1)
+    model = write_comfy(tmp_path / "w", "2.1-i2v-14b-480p")
+    with pytest.raises(CheckpointError, match=r"has one transformer; .* as a second one does not apply"):
+        locate(model, transformer_2=model)
+    tower = tmp_path / "w" / "clip_vision" / "clip_vision_h.safetensors"
+    text = write_comfy(tmp_path / "t", "2.1-t2v-1.3b")
+    with pytest.raises(CheckpointError, match="looks at no picture features: --image-encoder does not apply"):
+        locate(text, image_encoder=tower)
+    assert locate(model, image_encoder=tower).parts["image_encoder"].path == tower
+
+
+def test_a_family_does_not_take_parts_of_another(tmp_path):
+    from models.checkpoint.settle import check_fit
+
+    ends, folder = inspect(write_original(tmp_path / "e", "2.1-flf2v-14b")), tmp_path / "ltx"
+    published.FILES[2].write(folder)
+    write(folder / "clip_vision_h.safetensors", wan.image_encoder(), plain())
+    foreign = inspect(folder)
+    assert "image_encoder" not in foreign.parts
+    card = catalog.find("wan2.1-flf2v-14b")
+    short = replace(ends.parts["image_encoder"].config, image_size=112)
+    parts = {**ends.parts, "image_encoder": replace(ends.parts["image_encoder"], config=short)}
+    with pytest.raises(CheckpointError, match="the transformer places 514 channels, two pictures make 130"):
+        check_fit("x", card, parts)
+    config = replace(ends.parts["autoencoder"], family="ltx")
+    with pytest.raises(CheckpointError, match=r"is of the family wan, and the autoencoder at .* of ltx"):
+        check_fit("x", card, {**ends.parts, "autoencoder": config})
 
 
 def test_several_autoencoders_that_fit(tmp_path, monkeypatch):
