@@ -98,7 +98,7 @@ def continued(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     A model that does not take several frames in a row goes on from a picture, the last one.
     """
     facts, before = clip_of(sources), bool(recipe.before)
-    check_pictures(card, "vgen extend --before" if before else "vgen extend", ends=before, anywhere=before)
+    check_pictures(card, "vgen extend --before" if before else "vgen extend", ends=before, anywhere=before, alone=True)
     fps = recipe.rate or facts.fps
     there = math.ceil(facts.num_frames * fps / facts.fps)
     asked = replace(recipe, width=recipe.width or facts.width, height=recipe.height or facts.height)

@@ -137,12 +137,13 @@ def test_from_a_clip_noised_part_of_the_way(wan, vgen, saved, strength):
     vgen(model.folder, PROMPT, *options(values), door=door).assert_like(theirs)
 
 
-@pytest.mark.parametrize("kind", ["i2v", "i2v-a14b"])
+@pytest.mark.parametrize("kind", ["i2v", "i2v-a14b", "flf2v"])
 def test_a_clip_made_anew_begins_with_its_own_picture_where_a_network_needs_one(wan, vgen, saved, kind):
     model, values, frames = wan(kind, "unipc 3"), call(), clip(9, (64, 48))
     path, first = saved("clip", frames), saved("1.png", frames[0])
     again = vgen(model.folder, PROMPT, *options(call(strength=1.0)), door=("v2v", path))
-    plain = vgen(model.folder, PROMPT, *options(values), door=("i2v", first))
+    last = ("--last-image", saved("2.png", frames[-1])) if kind == "flf2v" else ()
+    plain = vgen(model.folder, PROMPT, *options(values), door=("i2v", first, *last))
     mildly = vgen(model.folder, PROMPT, *options(call(strength=0.3)), door=("v2v", path))
     near, far = (np.abs(each.frames.astype(int) - plain.frames).mean() for each in (again, mildly))
     assert near < 2 < far  # of full strength next to nothing of the clip is left but that picture
