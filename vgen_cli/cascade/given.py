@@ -11,7 +11,9 @@ from ..media.fit import fitted
 from ..media.picture import read_picture
 from ..plan import Plan
 from ..plan.controlled import CONTROL
+from ..plan.pinned import needs_both
 from ..quantities import rgb
+from .conditioning import Guide
 from .entering import in_windows, read
 from .frames import Frames, padded, windows
 from .surroundings import Given
@@ -31,6 +33,14 @@ def given_in_windows(plan: Plan, card: ModelCard) -> Iterator[Given]:
         shown = sorted((pin.frame, pin.path) for pin in plan.pins if start <= pin.frame < start + plan.windows.frames)
         seen = [read_picture(path, background)[None] for _, path in shown if sees]
         yield Given(seen, next(controls), next(masks), references, plan.controls.scale)
+
+
+def own_pictures(entered: Frames, card: ModelCard) -> list[Guide]:
+    """What a clip that is made again shows a network which begins with a picture, or lies between two."""
+    if card.pictures != "channels":
+        return []
+    first, last = Guide(entered[:1]), Guide(entered[-1:], len(entered) - 1)
+    return [first, last] if needs_both(card) else [first]
 
 
 def _whole(picture: Frames, step: int) -> Frames:

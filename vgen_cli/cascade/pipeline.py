@@ -35,7 +35,7 @@ from .context import Context
 from .enlarge import enlarged
 from .flow import interpolated
 from .frames import Frames, Head, Tail
-from .given import given_in_windows
+from .given import given_in_windows, own_pictures
 from .keeping import Keeper, Window
 from .ladder import DECODE, ENCODE, ENCODE_PROMPT, Ladder
 from .landing import landed
@@ -225,8 +225,8 @@ def _windows(plan: Plan, context: Context, clock: Clock, given: Iterator[Frames]
     for number in range(plan.windows.count):
         guides = [Guide(*picture) for picture in entering.pinned(whole, number)]
         guides, entered = guides if held is None else [held, *guides], next(footage)
-        if entered is not None and context.card.pictures == "channels":
-            guides = guides or [Guide(entered[:1])]  # such a network begins with a picture, whatever else it is given
+        if entered is not None:
+            guides = guides or own_pictures(entered, context.card)
         own = replace(context, guides=Guides(guides, whole.stages[-1].fps, context.card.causal_time), given=next(more))
         end = (Head if plan.backwards else Tail)(plan.windows.overlap)
         window = _window(plan, number, own, clock, entered)

@@ -41,13 +41,13 @@ def check_pictures(
     """
     if card.pictures == "no":
         raise UsageError(f"{what} needs a model that takes pictures, and {card.name} takes none; {_others(card)}")
-    if alone and _needs_both(card):
+    if alone and needs_both(card):
         raise UsageError(f"{what} is not possible: {card.name} takes a first and a last picture together")
     if (anywhere and card.pictures_at != "any") or (ends and card.pictures_at == "first"):
         raise UsageError(f"{what} is not possible: {card.name} takes a picture {_PLACES[card.pictures_at]}")
 
 
-def _needs_both(card: ModelCard) -> bool:
+def needs_both(card: ModelCard) -> bool:
     """Whether a network was made for the tokens of two pictures, and no fewer."""
     return card.pictures_at == "ends" and "image_encoder" in card.part_parameters
 
@@ -88,7 +88,7 @@ def pinned(
             raise UsageError(f"two pictures are pinned to frame {frame}; {pin.path} needs another one")
     if card.pictures == "channels" and all(each.frame for each in pins):
         raise UsageError(f"{card.name} needs a picture to begin with; give one: vgen i2v IMAGE PROMPT")
-    if _needs_both(card) and timing.made - 1 not in {each.frame for each in pins}:
+    if needs_both(card) and timing.made - 1 not in {each.frame for each in pins}:
         raise UsageError(f"{card.name} needs a picture to end with, too; give one: --last-image FILE")
     return tuple(pins), tuple(notes)
 

@@ -203,5 +203,5 @@ def test_a_network_made_for_two_pictures_is_given_two():
     make_plan(Recipe.create(command="i2v", image="a.png", last_image="b.png", model=card.name), card)
     other = catalog.find("wan2.2-i2v-a14b")
     make_plan(Recipe.create(command="i2v", image="a.png", model=other.name), other)
-    with pytest.raises(UsageError, match="vgen extend is not possible: wan2.1-flf2v-14b takes a first and a last"):
+    with pytest.raises(UsageError, match=r"vgen extend is not possible: wan2\.1-flf2v-14b takes a first and a last"):
         plan(command="extend", video=clip(), card=card)
