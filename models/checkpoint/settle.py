@@ -15,7 +15,8 @@ from .inspect import Inspection
 from .parts import Part, room_of
 
 _TYPES = {"F32": "float32", "F16": "float16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
-_LAYERS = ("num_layers", "num_blocks_per_stage", "layers_per_block", "decoder_layers_per_block")
+_LAYERS = ("num_layers", "num_hidden_layers", "num_res_blocks", "num_blocks_per_stage", "layers_per_block",
+           "decoder_layers_per_block")  # fmt: skip
 
 
 def check_fit(name: str, card: ModelCard, parts: Mapping[str, Part]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import UnsupportedConfigError
-from .sigmas import time_shift
 
 _OTHER_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
 _MULTISTEP: Mapping[str, tuple[Any, ...]] = {
@@ -76,9 +75,7 @@ def _euler(config: Mapping[str, Any], own_grid: bool) -> dict[str, Any]:
             raise UnsupportedConfigError("the scheduler's shift_terminal is not implemented with its own grid")
         args = {"shift": shift, "terminal": terminal}
         return {"schedule": "shifted_terminal", "schedule_args": args, "sampler": sampler}
-    args = {"shift": shift}
-    if own_grid:
-        args |= {"stop": time_shift(0.001, shift), "closed": True}
+    args = {"shift": shift} | ({"stop": 0.001, "twice": True} if own_grid else {})
     return {"schedule": "shifted", "schedule_args": args, "sampler": sampler}
 
 

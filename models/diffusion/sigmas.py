@@ -64,11 +64,17 @@ def time_shift(sigma: float, shift: float) -> float:
 
 
 def shifted(
-    steps: int, shift: float, start: float = 1.0, stop: float = 0.0, *, closed: bool = False, ceiling: float = 1.0
+    steps: int, shift: float, start: float = 1.0, stop: float = 0.0, *, twice: bool = False, ceiling: float = 1.0
 ) -> list[float]:
-    """The linear schedule, every sigma shifted once (`time_shift`), and none above `ceiling`."""
-    levels = linear(steps, start, stop, closed=closed)[:-1]
-    return explicit([min(ceiling, time_shift(sigma, shift)) for sigma in levels])
+    """The linear schedule, every sigma shifted once (`time_shift`).
+
+    Args:
+        twice: both ends are shifted before the steps are laid between them, the lower one included; so diffusers'
+            Euler does by itself, with `stop=0.001`.
+        ceiling: no sigma is above it.
+    """
+    ends = (time_shift(start, shift), time_shift(stop, shift)) if twice else (start, stop)
+    return explicit([min(ceiling, time_shift(sigma, shift)) for sigma in linear(steps, *ends, closed=twice)[:-1]])
 
 
 def shifted_terminal(

@@ -7,7 +7,8 @@ transport beyond asking for a list of names.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
@@ -40,7 +41,8 @@ def needed(name: str, parts: Sequence[str] = (), preset: str | None = None) -> t
     if name in catalog.names() or "/" not in name:
         card = catalog.find(name)
         loras = card.preset(preset).loras if preset else ()
-        files = tuple(row for file in (*card.files, *loras) for row in _rows(file, parts))
+        listed = lru_cache(_listed)  # each repository is asked once
+        files = tuple(row for file in (*card.files, *loras) for row in _rows(file, parts, listed))
     elif preset:
         raise UsageError(f"--preset {preset} belongs to a name of vgen models list; {name} is a repository")
     else:
@@ -89,12 +91,12 @@ def is_here(card: ModelCard) -> bool:
     return card.embedded or (bool(card.files) and all(map(hub_cache.find, card.files)))
 
 
-def _rows(file: ModelFile, parts: Sequence[str]) -> tuple[ModelFile, ...]:
+def _rows(file: ModelFile, parts: Sequence[str], listed: Callable[[str], list[str]]) -> tuple[ModelFile, ...]:
     """A file; of a part's folder what a loader reads of it, as the hub lists it, where that part is wanted."""
     if not file.folder or (parts and file.part not in {_part(part, [file.part]) for part in parts}):
         return (file,)
     try:
-        return tuple(_of_folder(file.repo, _listed(file.repo), file.path, file.part))
+        return tuple(_of_folder(file.repo, listed(file.repo), file.path, file.part))
     except VgenError:
         if hub_cache.find(file) is None:
             raise

@@ -225,6 +225,18 @@ def test_the_index_settles_the_card(tmp_path):
         locate(folder)
 
 
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [("transformer", "num_layers"), ("vae", "num_res_blocks"), ("image_encoder", "num_hidden_layers")],
+)
+def test_more_layers_than_tensors_are_refused_before_they_are_built(tmp_path, place, key):
+    folder = write_folder(tmp_path / "m", "2.1-i2v-14b-480p")
+    path = folder / place / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: 10**9}))
+    with pytest.raises(CheckpointError, match=rf"{key} is 1000000000"):
+        locate(folder)
+
+
 COMFY = {
     "2.1-t2v-1.3b": ("wan2.1_t2v_1.3B_fp16",), "2.1-t2v-14b": ("wan2.1_t2v_14B_fp8_e4m3fn",),
     "2.1-i2v-14b-480p": ("wan2.1_i2v_480p_14B_bf16",), "2.1-i2v-14b-720p": ("wan2.1_i2v_720p_14B_fp8_scaled",),
