@@ -44,6 +44,7 @@ class JobKeeper:
         record: what is written down of the job when the first of its work is kept.
         always: whether work is worth keeping however quickly it was done.
         open: whether anything is kept: nobody else works on the job, and the disk takes it.
+        reached: how far it was kept before, in words.
         begun: seconds on the monotonic clock when the work since the last saving began.
         told: remarks that were made.
     """
@@ -54,6 +55,7 @@ class JobKeeper:
     listener: Listener
     always: bool = False
     open: bool = True
+    reached: str = ""
     begun: float = field(default_factory=time.monotonic)
     told: set[str] = field(default_factory=set)
 
@@ -71,8 +73,7 @@ class JobKeeper:
                 self._say(f"what was kept of the {place.kind} stage is damaged: it is made again")
                 continue
             if found == mark:
-                inside = f"step {piece.step} of {piece.steps} of its {place.kind} stage"
-                self._say(f"job {self.record.key} goes on after {inside if piece.steps else f'its {place.kind} stage'}")
+                self._say(f"job {self.record.key} goes on where it was: {self.reached}")
                 self.always = True
                 return tensors
             self._say("what was kept of another machine or version, or of another beginning, is made again")
@@ -186,12 +187,21 @@ def keeping(plan: Plan, located: Located, listener: Listener, order: Order | Non
             listener(Note(f"the work on this clip is not kept: {fault.strerror or fault} ({asked.root})"))
             yield None
             return
-        before = store.record(key)
+        job = store.job(key)
+        before = None if job is None else job.record
         if not mine:
-            listener(Note(f"job {key} is in work by {before.holder if before else 'another process'}; nothing is kept"))
+            by = before.holder if before else "another process"
+            listener(Note(f"job {key} is in work by {by}: what this process makes of it is not kept"))
             yield None
             return
-        keeper = JobKeeper(store, asked, _record(key, plan, order, before), listener, always=plan.whole is not None)
+        keeper = JobKeeper(
+            store,
+            asked,
+            _record(key, plan, order, before),
+            listener,
+            always=plan.whole is not None,
+            reached=job.reached if job else "",
+        )
         _begin(keeper)
         try:
             yield keeper
@@ -222,14 +232,17 @@ def _begin(keeper: JobKeeper) -> None:
 
 
 def _end(keeper: JobKeeper, plan: Plan) -> None:
-    """The file stands, verified."""
-    key = keeper.record.key
+    """The file stands, verified. Of a draft the first window stays: the others follow from how that one ends."""
+    store, key = keeper.store, keeper.record.key
+    job = store.job(key)
     if plan.whole is None:
-        keeper.store.drop(key)
-    elif keeper.store.folder(key).is_dir():
+        store.drop(key)
+    elif job is not None:
         keeper.record = replace(keeper.record, done=True)
         with contextlib.suppress(OSError):
             keeper.write_down()
+            for piece in [each for each in job.pieces if each.window]:
+                (job.path / piece.name).unlink(missing_ok=True)
 
 
 def _digest(content: bytes) -> str:
