@@ -80,9 +80,9 @@ def _room(node: Node, cpus: int, gpus: float, *, crowded: bool) -> int:
 
 
 def nodes(ray: Any) -> list[Node]:
-    """The machines that are there now."""
+    """The machines that are there now and give something to workers."""
     alive = [each["Resources"] for each in ray.nodes() if each["Alive"]]
-    return [Node(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive]
+    return [Node(found["CPU"], found.get("GPU", 0.0)) for found in alive if found.get("CPU")]
 
 
 def reach(address: str | None) -> None:
@@ -129,7 +129,8 @@ def joined(address: str | None, workers: int | None) -> Iterator[Any]:
     with _handlers_kept(), _calm():
         _join(ray, address or "local", workers)
     try:
-        yield ray
+        with _muted(ray):
+            yield ray
     finally:
         with _handlers_kept():
             ray.shutdown()
@@ -175,6 +176,20 @@ def _handlers_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _muted(ray: Any) -> Iterator[None]:
+    """Standard output stays ours: Ray writes there of every worker that it has lost, and has no option against it."""
+    module = ray._private.worker
+    before = getattr(module, "print_to_stdstream", None)
+    if before is not None:
+        module.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        if before is not None:
+            module.print_to_stdstream = before
 
 
 @contextlib.contextmanager

@@ -95,6 +95,7 @@ class RayCrew:
             scheduling_strategy="SPREAD",
         )
         self._actors: dict[str, Any] = {}
+        self._at_work: set[str] = set()
         self._calls: dict[Any, tuple[str, bool]] = {}  # reference → worker, whether its answer is heard
         self._enlisted = 0
 
@@ -134,6 +135,7 @@ class RayCrew:
             return GoneError(reason(fault))
         if not telling:
             return None
+        self._at_work.add(worker)
         wait = max(_QUICK, _EACH * len(self._actors))
         self._calls[self._actors[worker].news.remote(wait)] = worker, True
         return said
@@ -170,8 +172,7 @@ class RayCrew:
     def close(self) -> None:
         """See `Crew`; they clear up first, where they can."""
         with contextlib.suppress(Exception):
-            greeted = {worker for worker, _ in self._calls.values()}
-            leaving = [actor.close.remote() for worker, actor in self._actors.items() if worker in greeted]
+            leaving = [actor.close.remote() for worker, actor in self._actors.items() if worker in self._at_work]
             if leaving:
                 self._ray.wait(leaving, num_returns=len(leaving), timeout=_FAREWELL)
         for worker in list(self._actors):
@@ -179,18 +180,18 @@ class RayCrew:
 
 
 def reason(fault: Exception) -> str:
-    """Why a worker is gone, out of what Ray says, in a few words."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(fault))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for mark in _MARKS:
-        for line in lines:
-            if found := re.search(mark, line):
-                return found[1].strip().rstrip(".")[:300]
-    return (lines[-1] if lines else type(fault).__name__)[:300]
+    """Why a worker is gone, out of what Ray says at length."""
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(fault)).split())
+    for mark, words in _REASONS:
+        if re.search(mark, text, re.IGNORECASE):
+            return words
+    detail = re.search(r"(?:Worker exit detail|cause|Error)\b:? (.+)", text)
+    return (detail[1] if detail else text or type(fault).__name__)[:200]
 
 
-_MARKS = (
-    r"(node .{0,40}(?:died|dead|was terminated).*)",
-    r"(.*memory.*(?:kill|OOM).*)",
-    r"Worker exit detail: (.*)",
+_REASONS = (
+    (r"out of memory|memory (?:monitor|usage threshold)|low on memory", "its machine ran out of memory"),
+    (r"\bnode\b.{0,60}\b(?:died|dead|terminated|lost)\b", "its machine is lost"),
+    (r"unavailable|socket closed", "it cannot be reached"),
+    (r"end of file|connection error|SIGKILL|killed by signal", "its process was killed"),
 )
