@@ -59,6 +59,8 @@ def share(nodes: Sequence[Node], workers: int | None, gpus: float | None) -> Sha
     Raises:
         UsageError: there is room for none.
     """
+    if gpus is not None and gpus > 1 and gpus % 1:
+        raise UsageError(f"--gpus-per-worker: {gpus:g} is no part of a GPU and no whole number of them")
     each = gpus if gpus is not None else float(any(node.gpus >= 1 for node in nodes))
     most = sum(_room(node, 0, each, crowded=False) for node in nodes)
     if not most:
@@ -75,7 +77,10 @@ def share(nodes: Sequence[Node], workers: int | None, gpus: float | None) -> Sha
 def _room(node: Node, cpus: int, gpus: float, *, crowded: bool) -> int:
     """How many workers a machine takes; without GPUs one where they are not crowded."""
     by_cpus = node.cpus // cpus if cpus else inf
-    by_gpus = (node.gpus + 1e-4) // gpus if gpus else inf if crowded else 1
+    if gpus:  # a part of a GPU is never made up of several
+        by_gpus = node.gpus // gpus if gpus >= 1 else node.gpus * (1 // gpus)
+    else:
+        by_gpus = inf if crowded else 1
     return int(min(by_cpus, by_gpus, 1 << 20)) if node.cpus else 0
 
 
