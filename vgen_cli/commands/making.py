@@ -146,8 +146,8 @@ def carry_out(
     from ..kept.keeper import keeping
 
     listener(Note(f"{job.place}: seed {job.plan.recipe.seed}" if job.plan.prompted else str(job.place)))
-    session = opened(job, listener, session)
     with keeping(job.plan, job.located, listener, order) as keeper:
+        session = opened(job, listener, session)
         facts = render(
             job.plan,
             job.located,

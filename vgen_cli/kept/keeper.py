@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from models.errors import ModelError
+
 from ..cascade.keeping import Place, Tensors
+from ..errors import UsageError
 from ..events import Listener, Note
 from ..plan import Plan
 from . import record as records
@@ -206,7 +209,7 @@ def keeping(plan: Plan, located: Located, listener: Listener, order: Order | Non
         try:
             yield keeper
         except (Exception, KeyboardInterrupt) as fault:
-            if order is not None:
+            if order is not None and (not isinstance(fault, UsageError | ModelError) or store.job(key)):
                 with contextlib.suppress(OSError):
                     keeper.write_down()
                     setattr(fault, THEN, f"to continue: vgen resume {key}")
