@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,20 +52,27 @@ def raw_rows(path: Path) -> Iterator[Raw | Fault]:
 
 def _check_text(path: Path) -> None:
     """Reads the file once, piece by piece, so that what is no text is said in one sentence."""
-    line, size, decoder = 1, 0, codecs.getincrementaldecoder("utf-8")()
+    line, size = 1, 0
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")(), translate=True)
     try:
         with path.open("rb") as file:
             piece = b"?"
             while piece:
                 piece = file.read(1 << 20)
                 size += len(piece)
-                text = decoder.decode(piece, final=not piece)
-                if "\0" in text:
-                    raise UsageError(f"{path} is not text; a prompt file is text in UTF-8")
+                text, nul, _ = str(decoder.decode(piece, final=not piece)).partition("\0")
                 line += text.count("\n")
+                if nul:
+                    raise UsageError(f"{path}, line {line}: this is not text; a prompt file is text in UTF-8")
     except UnicodeDecodeError as fault:
-        line += fault.object[: fault.start].count(b"\n")
-        raise UsageError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
+        before = fault.object[: fault.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        line += before.count(b"\n")
+        kind = (
+            "not UTF-8 text but UTF-16"
+            if fault.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            else "not UTF-8 text"
+        )
+        raise UsageError(f"{path}, line {line}: {kind}; save the file as UTF-8") from None
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except IsADirectoryError:

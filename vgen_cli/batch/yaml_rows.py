@@ -6,12 +6,15 @@ prompt `no` or `2024-01-01` stays what it is, and no tag can make an object. Kno
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TextIO
 
 import yaml
 
 _DEEPEST = 8  # lists and mappings inside each other
+_BREAKS = re.compile("[\n\x85\u2028\u2029]")
 _NULLS = ("", "~", "null", "Null", "NULL")
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
 
@@ -39,7 +42,12 @@ def _line(event: Any) -> int:
 
 def items(file: TextIO) -> Iterator[Item]:
     """The items of every list in the file; where its structure breaks, a fault comes last."""
-    events = _Events(file)
+    text = _Text(file)
+    for item in _items(_Events(text)):
+        yield item._replace(line=text.line(item.line))
+
+
+def _items(events: _Events) -> Iterator[Item]:
     try:
         yield from events.items()
     except _FaultError as fault:
@@ -47,14 +55,36 @@ def items(file: TextIO) -> Iterator[Item]:
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
         yield Item(mark.line + 1 if mark else events.line, None, f"the YAML cannot be read: {fault.problem}")
-    except yaml.YAMLError as fault:
-        yield Item(events.line, None, f"the YAML cannot be read: {str(fault).splitlines()[0]}")
+    except (yaml.YAMLError, RecursionError) as fault:
+        yield Item(events.line, None, f"the YAML cannot be read: {(str(fault).splitlines() or ['it breaks off'])[0]}")
+
+
+class _Text:
+    """A text as the parser reads it, which keeps where YAML breaks lines and editors do not."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._breaks: list[int] = []
+        self._lines = 1
+
+    def read(self, size: int = -1) -> str:
+        """Some more of it."""
+        text = self._file.read(size)
+        for found in _BREAKS.finditer(text):
+            self._lines += 1
+            if found[0] != "\n":
+                self._breaks.append(self._lines)
+        return text
+
+    def line(self, number: int) -> int:
+        """A line as editors count it; where the text breaks off, its last one."""
+        return min(number, self._lines) - bisect_right(self._breaks, number)
 
 
 class _Events:
     """The parser's events as values; anchors hold the values themselves, so an alias costs nothing."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: _Text) -> None:
         self._events = iter(yaml.parse(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         self._anchors: dict[str, Any] = {}
         self.line = 1

@@ -297,3 +297,13 @@ def test_many_rows_are_read_one_at_a_time(tmp_path, kind):
     assert str(last.values["width"]) == "64"
     assert not isinstance(last, Fault)
     assert peak < 2_000_000
+
+
+def test_lines_of_yaml_are_those_of_an_editor(tmp_path):
+    path = tmp_path / "rows.yaml"
+    path.write_text(
+        "- one\u2028  still one\x85\n- two: 'x\u2029y'\r\n- three\n\n- [four\n", encoding="utf-8", newline=""
+    )
+    found = list(raw_rows(path))
+    assert [each.line for each in found[:3]] == [1, 2, 3]
+    assert 5 <= found[-1].line <= 6
