@@ -77,10 +77,9 @@ def share(nodes: Sequence[Node], workers: int | None, gpus: float | None) -> Sha
 def _room(node: Node, cpus: int, gpus: float, *, crowded: bool) -> int:
     """How many workers a machine takes; without GPUs one where they are not crowded."""
     by_cpus = node.cpus // cpus if cpus else inf
+    by_gpus = inf if crowded else 1.0
     if gpus:  # a part of a GPU is never made up of several
         by_gpus = node.gpus // gpus if gpus >= 1 else node.gpus * (1 // gpus)
-    else:
-        by_gpus = inf if crowded else 1
     return int(min(by_cpus, by_gpus, 1 << 20)) if node.cpus else 0
 
 
