@@ -303,7 +303,7 @@ def test_a_fault_while_replacing_keeps_the_old_clip(shell, monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "out of memory; ask for less"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "base ran out of memory on cpu"),
         (OSError(28, "No space left on device"), "the disk is full"),
         (ValueError("odd"), "unexpected ValueError: odd (run again with --debug"),
     ],

@@ -23,12 +23,14 @@ class Machine:
         dtype: of their weights and activations; latents stay float32.
         name: the device in words.
         memory: bytes that the run may use on the device; 0 where that is main memory.
+        share: of the device's memory that this process may take, see `limit`.
     """
 
     device: torch.device
     dtype: torch.dtype
     name: str
     memory: int = 0
+    share: float = 1.0
 
     def __str__(self) -> str:
         return f"{self.name}, {str(self.dtype).removeprefix('torch.')}"
@@ -67,13 +69,22 @@ def _cuda(device: torch.device, recipe: Recipe, card: ModelCard) -> Machine:
     device = torch.device("cuda", device.index or 0)
     free, total = torch.cuda.mem_get_info(device)
     memory = free
+    share = 1.0
     if recipe.max_vram is not None:
         limit = round(recipe.max_vram * GIB)
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device)
-        memory = min(free, limit)
+        memory, share = min(free, limit), min(1.0, limit / total)
     plain = torch.float32 if card.embedded else torch.bfloat16
     dtype = plain if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
-    return Machine(device, dtype, f"{device} ({torch.cuda.get_device_name(device)})", memory)
+    return Machine(device, dtype, f"{device} ({torch.cuda.get_device_name(device)})", memory, share)
+
+
+def limit(machine: Machine) -> None:
+    """Holds this process to its share of the device's memory: what would take more is out of memory.
+
+    To be called before every clip, for the one before may have had another share.
+    """
+    if machine.device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(machine.share, machine.device)
 
 
 def _check_cpu_type(name: str) -> None:

@@ -159,12 +159,11 @@ class Ladder:
                         fresh, seen = piece[max(0, out - seen) :], seen + len(piece)
                         if len(fresh):
                             out = seen
+                            way.worked()  # nobody may ask for what comes after the last frame
                             yield fresh
+                return
             except Exception as fault:
                 way.failed(fault)
-            else:
-                way.worked()
-                return
             way.down(f" after {out} frames" if out else "")
 
 
@@ -179,6 +178,7 @@ class _Way(Generic[Context]):
         self._tried: list[Rung] = []
         self._key = f"{ladder.machine} | {ladder.model} | {kind} | {stage.pixels}"
         self._begin()
+        self._start = self._known = self._at
 
     def failed(self, fault: Exception) -> None:
         """To be called where the fault was caught: raises it again, or RunError, where there is no other way."""
@@ -204,7 +204,8 @@ class _Way(Generic[Context]):
 
     def worked(self) -> None:
         """There was memory enough."""
-        if self._tried:
+        if self._at not in (self._start, self._known):
+            self._known = self._at
             self._ladder.known.keep(self._key, self._rungs[self._at].name, self._ladder.machine.memory)
 
     def _begin(self) -> None:

@@ -28,7 +28,7 @@ from ..media.writer import WrittenClip, write_clip
 from ..plan import Plan, StagePlan, card_for
 from ..recipe import Recipe
 from ..version import __version__
-from . import entering, frames, stages
+from . import device, entering, frames, stages
 from .clock import Clock
 from .conditioning import Guide, Guides
 from .context import Context
@@ -100,7 +100,11 @@ def render(
 
 @torch.inference_mode()
 def made(
-    plan: Plan, located: Located, listener: Listener = ignore, session: Session | None = None
+    plan: Plan,
+    located: Located,
+    listener: Listener = ignore,
+    session: Session | None = None,
+    keeper: Keeper | None = None,
 ) -> Generator[Frames, None, None]:
     """The frames of a plan's file as a stream, without the file; raises as `render` does.
 
@@ -108,12 +112,12 @@ def made(
         `(t, H, W, 3)` uint8 RGB, in all `plan.output.num_frames` frames.
     """
     clock = Clock(listener, folded=plan.windows.count > 1)
-    yield from _frames(plan, located, clock, session)
+    yield from _frames(plan, located, clock, session, keeper)
     clock.close()
 
 
 def _frames(
-    plan: Plan, located: Located, clock: Clock, session: Session | None, keeper: Keeper | None = None
+    plan: Plan, located: Located, clock: Clock, session: Session | None, keeper: Keeper | None
 ) -> Generator[Frames, None, None]:
     """The frames of the file: what a plan makes, and what those that follow make of it."""
     if session is None and not plan.on_frames:
@@ -174,6 +178,7 @@ def _cascade(
     """The made clip, window after window."""
     recipe, card = plan.recipe, card_for(plan.recipe, located.card)
     clock.machine = session.machine
+    device.limit(session.machine)
     context = Context(
         card,
         None,

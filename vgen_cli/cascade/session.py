@@ -57,6 +57,7 @@ def open_session(plan: Plan, located: Located, listener: Listener, load_part: Pa
     """
     recipe = plan.recipe
     machine = device.choose(recipe, located.card)
+    device.limit(machine)
     if load_part is None:
         check(located.parts)
     planned = [(stage.kind, stage.memory_bytes) for stage in plan.stages]

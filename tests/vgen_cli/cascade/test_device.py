@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models.catalog import find, template
-from vgen_cli.cascade.device import GIB, choose
+from vgen_cli.cascade.device import GIB, choose, limit
 from vgen_cli.errors import UsageError
 from vgen_cli.recipe import Recipe
 
@@ -68,14 +68,21 @@ def test_a_gpu_takes_the_type_that_fits_the_model(gpus, card, asked, dtype):
     machine = choose(recipe(dtype=asked), card)
     assert (machine.device, machine.dtype) == (torch.device("cuda", 0), dtype)
     assert machine.memory == 10 * GIB
-    assert gpus == []
+    limit(machine)
+    assert gpus == [(1.0, torch.device("cuda", 0))]
 
 
-@pytest.mark.parametrize(("limit", "room", "share"), [(8, 8 * GIB, 0.2), (100, 10 * GIB, 1.0)])
-def test_a_limit_on_memory_holds(gpus, limit, room, share):
-    machine = choose(recipe(device="cuda:1", max_vram=limit), LTX)
+@pytest.mark.parametrize(("most", "room", "share"), [(8, 8 * GIB, 0.2), (100, 10 * GIB, 1.0)])
+def test_a_limit_on_memory_holds(gpus, most, room, share):
+    machine = choose(recipe(device="cuda:1", max_vram=most), LTX)
     assert machine.memory == room
+    limit(machine)
     assert gpus == [(share, torch.device("cuda", 1))]
+
+
+def test_main_memory_has_no_limit(bare, gpus):
+    limit(choose(recipe(device="cpu", max_vram=1), NANO))
+    assert gpus == []
 
 
 @pytest.mark.parametrize(("dies", "name"), [(False, "bfloat16"), (True, "float16")])
