@@ -169,10 +169,14 @@ def _with_cached(parts: dict[str, Part], inspection: Inspection) -> tuple[dict[s
     named = _named(inspection)
     if named is None or "transformer" not in parts:
         return parts, inspection
-    usable = {*_SHARED, *UPSAMPLERS, "autoencoder"} - set(parts)
-    usable -= {file.part for file in named.files if hub_cache.find(file) is None}
-    cached, _ = cached_parts(file for file in named.files if file.part in usable)
-    found = {name: part for name, part in cached.items() if name not in parts and fits(part, parts["transformer"])}
+    found: dict[str, Part] = {}
+    for card in (catalog.find(name) for name in catalog.names() if name.startswith(named.name)):  # in 8 bits, too
+        usable = {*_SHARED, *UPSAMPLERS, "autoencoder"} - {*parts, *found}
+        usable -= {file.part for file in card.files if hub_cache.find(file) is None}
+        cached, _ = cached_parts(file for file in card.files if file.part in usable)
+        fitting = {name: part for name, part in cached.items() if fits(part, parts["transformer"])}
+        found = fitting | found
+    found = {name: part for name, part in found.items() if name not in parts}
     notes = tuple(f"the {name.replace('_', ' ')} is {part.path}, in the hub's cache" for name, part in found.items())
     return parts | found, replace(inspection, notes=(*inspection.notes, *notes))
 

@@ -246,3 +246,20 @@ def test_an_original_repository_takes_the_rest_from_the_cache(hub, tmp_path):
     assert located.parts["transformer"].path == folder
     assert located.parts["autoencoder"].path == hub(card.files[-1])
     assert sum("in the hub's cache" in note for note in located.notes) == 3
+
+
+def test_a_file_takes_the_8_bit_parts_of_its_release_from_the_cache(hub, tmp_path, monkeypatch):
+    from tests.models.checkpoint import published_wan, test_published_wan
+
+    monkeypatch.setitem(published.WIDTH, "U8", 1)
+    card = catalog.find("wan2.1-t2v-14b-fp8")
+    made = test_published_wan.write_comfy(tmp_path / "made", "2.1-t2v-14b").parent.parent
+    for file in card.files[1:]:
+        (made / "/".join(file.path.split("/")[1:])).rename(hub(file))
+    (tmp_path / "alone").mkdir()
+    model = published.write(
+        tmp_path / "alone" / "wan.safetensors", published_wan.transformer("t2v-14b"), lambda *_: "F16"
+    )
+    located = locate(model)
+    assert located.parts["tokenizer"].path == located.parts["text_encoder"].path == hub(card.files[1])
+    assert located.parts["autoencoder"].path == hub(card.files[2])
