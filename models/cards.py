@@ -207,6 +207,7 @@ class ModelCard:
         pictures: how pictures that enter reach the network: `held` in the latents, as `channels` behind them, as a
             `control`, or `no` for not at all; `pictures_at`: at `any` frame, at the `ends`, or at the `first`.
         image_squash: the image encoder sees a picture squashed to a square instead of cropped.
+        strength: how much of a clip is made anew where nothing is asked, 0 to 1.
         reference_step: pictures of what shall appear are brought to multiples of so many pixels before anything else.
         decode_timestep, decode_noise_scale: for timestep-conditioned decoders, else None; a scale of None with a
             timestep means the timestep. decode_noise_space: `normalised` or `raw`.
@@ -264,6 +265,7 @@ class ModelCard:
     pictures_at: str = "any"
     image_squash: bool = False
     reference_step: int = 1
+    strength: float = 0.6
     decode_timestep: float | None = None
     decode_noise_scale: float | None = None
     decode_noise_space: str = "normalised"

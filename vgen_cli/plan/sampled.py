@@ -21,9 +21,6 @@ from .records import Footage, Pinned, StagePlan, Windows
 from .route import Route, clip_of, fitted_notes, refuse, seconds_of
 from .stages import base_stage, decode_stage, given, part_way, upsampling
 
-STRENGTH = 0.6
-"""Of `v2v` where none is asked."""
-
 
 def from_prompt(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     """Text, and pictures pinned to frames, through the whole cascade."""
@@ -58,7 +55,7 @@ def from_footage(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
             f"{float(timing.num_frames / timing.fps):.4g} s asked for; vgen extend continues a clip"
         )
     windows, timing = _in_windows(recipe, card, timing)
-    stages = part_way(cascade(recipe, card, sides, timing), given(recipe.strength, STRENGTH), card)
+    stages = part_way(cascade(recipe, card, sides, timing), given(recipe.strength, card.strength), card)
     first = stages[0]
     per_window = first.pixels
     if sides.resized and first.steps:  # read in the shape of the file, then brought to the stage's
