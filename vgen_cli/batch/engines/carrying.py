@@ -118,24 +118,24 @@ class Store:
             return True
         return False
 
-    def put(self, given: Input, part: str, offset: int, data: bytes) -> None:
-        """A piece of one of its files."""
-        target = self._coming(given) / self.place(given).name / part
+    def put(self, given: Input, label: str, part: str, offset: int, data: bytes) -> None:
+        """A piece of one of its files; the label says which sending it belongs to."""
+        target = self._coming(given, label) / self.place(given).name / part
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("r+b" if target.exists() else "wb") as file:
             file.seek(offset)
             file.write(data)
 
-    def complete(self, given: Input) -> None:
-        """All of it has come."""
-        coming = self._coming(given)
-        with contextlib.suppress(OSError):  # another process had it first
+    def complete(self, given: Input, label: str) -> None:
+        """All of a sending has come."""
+        coming = self._coming(given, label)
+        with contextlib.suppress(OSError):  # another one was first
             coming.rename(self._folder / given.key)
         shutil.rmtree(coming, ignore_errors=True)
         self._shrink()
 
-    def _coming(self, given: Input) -> Path:
-        return self._folder / f".{given.key}.{os.getpid()}"
+    def _coming(self, given: Input, label: str) -> Path:
+        return self._folder / f".{given.key}.{os.getpid()}.{label}"
 
     def _shrink(self) -> None:
         kept = sorted((each.stat().st_mtime, each) for each in self._folder.iterdir() if each.name[0] != ".")
@@ -148,7 +148,7 @@ class Store:
             total -= size
 
 
-def send(given: Input, ask: Ask) -> None:
+def send(given: Input, label: str, ask: Ask) -> None:
     """Puts an input into the store on the other side, by its `put` and `complete`.
 
     Raises:
@@ -157,12 +157,12 @@ def send(given: Input, ask: Ask) -> None:
     answers: deque[Callable[[], Any]] = deque()
     for name, _, _ in given.parts:
         for offset, data in pieces(Path(given.at) / name if name else Path(given.at)):
-            answers.append(ask("put", given, name, offset, data))
+            answers.append(ask("put", given, label, name, offset, data))
             if len(answers) >= _ON_THE_WAY:
                 answers.popleft()()
     for answer in answers:
         answer()
-    ask("complete", given)()
+    ask("complete", given, label)()
 
 
 def pieces(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -155,10 +155,10 @@ class Coordinator:
     def _supply(self, worker: str) -> None:
         """A job where the worker has none; one more behind it where there are enough for all."""
         held = self._deal.of(worker)
-        ahead = len(held) == 1 and held[0].begun and self._deal.waiting > len(self._workers)
-        if held and not ahead:
+        one = len(held) == 1 and held[0].begun and not held[0].alone and self._deal.waiting > len(self._workers)
+        if held and not one:
             return
-        turn = self._deal.give(worker)
+        turn = self._deal.give(worker, behind=bool(held))
         if turn is not None:
             self._hand(turn)
         elif not held and not self._deal.waiting:
@@ -228,7 +228,7 @@ class Coordinator:
 
     def _send(self, turn: Turn, lacks: Lacks) -> None:
         for each in lacks.inputs:
-            carrying.send(each, partial(self._crew.ask, turn.worker))
+            carrying.send(each, str(turn.number), partial(self._crew.ask, turn.worker))
         self._crew.ask(turn.worker, "ready", turn.number)()
 
     def _sent(self, turn: Turn, done: Future[None]) -> None:

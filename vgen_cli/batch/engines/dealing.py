@@ -25,6 +25,8 @@ class Turn:
         worker: its name.
         begun: whether the worker is at it, or was.
         made: whether its clip is there and only has to be brought to its place.
+        alone: whether its worker is to have no other: it was lost with a worker before, and it must be plain whether
+            it was to blame.
     """
 
     number: int
@@ -32,6 +34,7 @@ class Turn:
     worker: str
     begun: bool = False
     made: bool = False
+    alone: bool = False
 
 
 class Dealing:
@@ -52,7 +55,7 @@ class Dealing:
         self._held: dict[str, dict[int, Turn]] = defaultdict(dict)
         self._given = 0
         self._loaded: dict[str, Hashable] = {}
-        self._losses: dict[int, int] = defaultdict(int)  # of a job, by its identity
+        self._losses: dict[int, int] = {}  # of a job that was in lost hands, by its identity
         self._unable: dict[str, dict[Hashable, str]] = defaultdict(dict)
 
     @property
@@ -68,10 +71,10 @@ class Dealing:
         """The turn of a number; None where it is in nobody's hands any more."""
         return self._turns.get(number)
 
-    def give(self, worker: str) -> Turn | None:
+    def give(self, worker: str, *, behind: bool = False) -> Turn | None:
         """A job into the hands of a worker: of the kind that it has loaded, else of the kind most in want of workers.
 
-        None where nothing waits that it can make.
+        None where nothing waits that it can make, or `behind` another one.
         """
         kinds = [kind for kind, jobs in self._waiting.items() if jobs and kind not in self._unable[worker]]
         if not kinds:
@@ -80,10 +83,13 @@ class Dealing:
         if kind not in kinds:
             at_work = list(self._loaded.values())
             kind = max(kinds, key=lambda each: len(self._waiting[each]) / (1 + at_work.count(each)))
+        alone = id(self._waiting[kind][0]) in self._losses
+        if alone and behind:
+            return None
         self._loaded[worker] = kind
         self._given += 1
         self.waiting -= 1
-        turn = Turn(self._given, self._waiting[kind].popleft(), worker)
+        turn = Turn(self._given, self._waiting[kind].popleft(), worker, alone=alone)
         self._turns[turn.number] = self._held[worker][turn.number] = turn
         return turn
 
@@ -119,13 +125,13 @@ class Dealing:
         at_work = next((turn for turn in held if turn.begun), held[0] if held else None)
         given_up: list[Job] = []
         for turn in reversed(held):
-            if turn is at_work:
-                self._losses[id(turn.job)] += 1
-                if self._losses[id(turn.job)] >= MOST_LOSSES:
-                    self.end(turn)
-                    given_up.append(turn.job)
-                    continue
-            self.take_back(turn)
+            losses = self._losses.setdefault(id(turn.job), 0) + (turn is at_work)
+            self._losses[id(turn.job)] = losses
+            if losses < MOST_LOSSES:
+                self.take_back(turn)
+            else:
+                self.end(turn)
+                given_up.append(turn.job)
         return given_up
 
     def hopeless(self, workers: Iterable[str]) -> list[tuple[Job, str]]:

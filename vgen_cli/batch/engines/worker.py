@@ -77,13 +77,13 @@ class Worker:
             self._lacking[hand.turn] = hand
         self._outbox.post(Lacks(hand.turn, lacking))
 
-    def put(self, given: Input, part: str, offset: int, data: bytes) -> None:
-        """A piece of what it lacks."""
-        self._store.put(given, part, offset, data)
+    def put(self, given: Input, label: str, part: str, offset: int, data: bytes) -> None:
+        """A piece of what it lacks, see `Store`."""
+        self._store.put(given, label, part, offset, data)
 
-    def complete(self, given: Input) -> None:
+    def complete(self, given: Input, label: str) -> None:
         """The last piece of what it lacks was there."""
-        self._store.complete(given)
+        self._store.complete(given, label)
 
     def ready(self, turn: int) -> None:
         """Nothing is lacking any more."""

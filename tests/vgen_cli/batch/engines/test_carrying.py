@@ -63,11 +63,11 @@ def test_a_file_is_sent(tmp_path, size):
     path.write_bytes(os.urandom(size))
     given, store = Input.of(str(path)), Store(tmp_path / "there")
     assert not store.has(given)
-    send(given, direct(store))
+    send(given, "1", direct(store))
     assert store.has(given)
     assert store.place(given).read_bytes() == path.read_bytes()
     assert store.place(given).name == "a picture.png"
-    send(given, direct(store))  # as another process of the machine may do at the same time
+    send(given, "2", direct(store))  # as another process of the machine may do at the same time
     assert [each.name for each in (tmp_path / "there").iterdir()] == [given.key]
 
 
@@ -77,7 +77,7 @@ def test_a_folder_of_frames_is_sent(tmp_path):
     for name in ("00000.png", "00001.png", "recipe.json", "notes.txt"):
         (folder / name).write_text(name * 3)
     given, store = Input.of(str(folder)), Store(tmp_path / "there")
-    send(given, direct(store))
+    send(given, "1", direct(store))
     found = {each.name: each.read_text() for each in store.place(given).iterdir()}
     assert found == {name: name * 3 for name in ("00000.png", "00001.png", "recipe.json")}
 
@@ -89,14 +89,14 @@ def test_a_store_keeps_what_is_in_use(tmp_path):
         path = tmp_path / f"{number}.png"
         path.write_bytes(bytes(10))
         given.append(Input.of(str(path)))
-        send(given[-1], direct(store))
+        send(given[-1], "1", direct(store))
     assert all(map(store.has, given))
     past = time.time() - 7200
     for each in given[:2]:
         os.utime(store.place(each).parent, (past, past))
     more = tmp_path / "more.png"
     more.write_bytes(bytes(10))
-    send(Input.of(str(more)), direct(store))
+    send(Input.of(str(more)), "1", direct(store))
     assert [store.has(each) for each in (*given, Input.of(str(more)))] == [False, False, True, True, True]
 
 

@@ -57,15 +57,34 @@ def test_what_a_lost_worker_had_waits_first():
 
 
 def test_a_job_that_kills_its_workers_is_given_up_and_the_one_behind_it_is_not():
-    deal = dealing("a", "a")
-    for number in range(MOST_LOSSES):
-        turn, ahead = deal.give(f"x{number}"), deal.give(f"x{number}")
-        assert (turn.job.line, ahead.job.line) == (1, 2)
-        turn.begun = True
+    deal = dealing("a", "a", "a")
+    turn, ahead = deal.give("x0"), deal.give("x0", behind=True)
+    assert (turn.job.line, ahead.job.line) == (1, 2)
+    turn.begun = True
+    assert deal.lose("x0") == []
+    for number in range(1, MOST_LOSSES):
+        turn = deal.give(f"x{number}")
+        assert (turn.job.line, turn.alone) == (1, True)
+        assert deal.give(f"x{number}", behind=True) is None
         given_up = deal.lose(f"x{number}")
         assert [each.line for each in given_up] == ([1] if number == MOST_LOSSES - 1 else [])
-    assert deal.give("y").job.line == 2
+    assert [deal.give("y").job.line for _ in range(2)] == [2, 3]
     assert deal.give("y") is None
+
+
+def test_one_that_seemed_to_blame_once_is_not_given_up_for_the_one_behind_it():
+    """The last news of a worker may be lost with it: what it had made already seems to be what it was at."""
+    deal = dealing("a", "a")
+    first, _ = deal.give("x"), deal.give("x", behind=True)
+    first.begun = True
+    deal.lose("x")  # over the second, in truth
+    deal.end(deal.give("y"))
+    given_up = []
+    for number in range(MOST_LOSSES):
+        assert deal.give(f"z{number}").job.line == 2
+        given_up += deal.lose(f"z{number}")
+    assert [each.line for each in given_up] == [2]
+    assert not deal.left
 
 
 def test_what_is_made_is_not_lost_with_its_worker():
