@@ -65,7 +65,7 @@ def load(part: Part, *, device: torch.device | str = "cpu", dtype: torch.dtype |
         module.set_submodule(owner, WideningLinear(plain, scale if scale is None else scale.to(device), product))
 
     def keep(name: str, stored: Tensor) -> Tensor:
-        target = stored.dtype if name in narrow else _target(part, module, name, stored, dtype)
+        target = stored.dtype if name in narrow else loaded_type(part, module, name, stored, dtype)
         merged = merge.concerns(name) and name not in narrow
         value = merge.merged(name, stored.to(device)).to(target) if merged else stored.to(device, target)
         return nn.Parameter(value, False) if isinstance(slots[name], nn.Parameter) else value
@@ -224,7 +224,8 @@ def _narrow(part: Part, module: nn.Module) -> set[str]:
     }
 
 
-def _target(part: Part, module: nn.Module, name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+def loaded_type(part: Part, module: nn.Module, name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    """The type that a tensor of a network has once it is loaded, where it does not stay 8-bit."""
     if not tensor.is_floating_point():
         return tensor.dtype
     if part.network == "text_encoder" and dtype == torch.float16 and KEPT_FLOAT32 in name:

@@ -1,20 +1,22 @@
-"""Floating-point operations of a network, counted from the shapes that pass through its layers.
+"""Floating-point operations of networks, counted from the shapes that pass through their layers.
 
 A multiplication and an addition are two. Linear layers, convolutions and attention count; norms, activations and
-rotations do not, nor the attention of the text encoder (about a hundredth of its work). Knows no stage.
+rotations do not, nor attention that is written out in products (the text encoder's, about a hundredth of its work).
+Knows no stage.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from models.layers.attention import Attention
 from models.layers.linear import WideningLinear
 
 
@@ -28,14 +30,17 @@ def convolution(made: Tensor, weight: Tensor) -> int:
     return 2 * made.numel() * weight[0].numel()
 
 
-def attention(batch: int, queries: int, keys: int, width: int) -> int:
-    """Of the scores and of the sum of values, all heads together `width` channels."""
-    return 4 * batch * queries * keys * width
+def attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+    """Of the scores and of the sum of values, `(…, L, D)` each."""
+    return 2 * query[..., 0].numel() * key.shape[-2] * (key.shape[-1] + value.shape[-1])
 
 
 @contextmanager
-def counted(module: nn.Module) -> Iterator[Counter[str]]:
-    """Operations by kind of layer, of everything that runs in the module until the block ends; it runs uncompiled."""
+def counted(*modules: nn.Module) -> Iterator[Counter[str]]:
+    """Operations by kind of layer, of everything that runs in the modules until the block ends; they run uncompiled.
+
+    Attention is counted wherever it runs.
+    """
     count: Counter[str] = Counter()
 
     def layer(kind: str, of: Callable[[Tensor, Tensor], int]) -> Callable[..., None]:
@@ -44,22 +49,21 @@ def counted(module: nn.Module) -> Iterator[Counter[str]]:
 
         return note
 
-    def attended(each: Attention, given: tuple[Any, ...], named: Mapping[str, Any], made: Tensor) -> None:
-        x: Tensor = given[0]
-        pair = given[1] if len(given) > 1 else named.get("keys_values")
-        keys = x.shape[1] if pair is None else pair[0].shape[2]
-        count["attention"] += attention(x.shape[0], x.shape[1], keys, each.to_q.weight.shape[0])
+    class Attended(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function is functional.scaled_dot_product_attention:
+                count["attention"] += attention(*args, **(kwargs or {}))
+            return function(*args, **(kwargs or {}))
 
     with ExitStack() as stack:
         stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for each in module.modules():
+        for each in {each for module in modules for each in module.modules()}:
             if isinstance(each, nn.Linear | WideningLinear):
                 handle = each.register_forward_hook(layer("linear", linear))
             elif isinstance(each, nn.Conv2d | nn.Conv3d):
                 handle = each.register_forward_hook(layer("convolution", convolution))
-            elif isinstance(each, Attention):
-                handle = each.register_forward_hook(attended, with_kwargs=True)
             else:
                 continue
             stack.callback(handle.remove)
+        stack.enter_context(Attended())
         yield count

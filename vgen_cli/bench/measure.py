@@ -8,26 +8,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.diffusion.denoiser import LatentState
-
 from ..cascade import stages
-from ..cascade.context import Context
 from ..cascade.device import Machine
 from ..cascade.frames import to_bytes
 from ..cascade.memory import peak_bytes
 from ..cascade.pipeline import tiling_of
-from ..cascade.prompts import Conditioning, Text, encode_prompts
+from ..cascade.prompts import encode_prompts
 from ..estimate import PART_OF
 from ..events import Listener, StageFinished, StageStarted, StepDone
 from ..plan import Plan, StagePlan, card_for
 from .flops import counted
-from .weights import network_of
+from .given import SURROUNDED, Prepared, encoded, features, pictures, seen
+from .weights import module_of
 
 if TYPE_CHECKING:
     from models.checkpoint import Located
@@ -95,83 +94,106 @@ def measure(
 ) -> Iterator[Timing]:
     """Every stage of a plan, each fed with what the one before it made.
 
+    What a network is given beside the latents is encoded in stages of its own, before. Without a text encoder the
+    features of the prompt are drawn at random.
+
     Args:
         session: where; its parts are loaded when they are first needed, before any clock runs.
         runs: counted ones, 1 or more.
         warmup: runs before those; one more comes first, in which operations are counted.
     """
     card = card_for(plan.recipe, located.card)
-    machine, residency = session.machine, session.residency
-
-    def timed(
-        name: str, part: str, run: Callable[[], Any], size: str = "", steps: int = 0, frames: int = 0
-    ) -> tuple[Any, Timing]:
-        listener(StageStarted(name, detail=size))
-        began = time.perf_counter()
-        with counted(network_of(residency.at_rest(part))) as operations:
-            made = run()
-        listener(StepDone(name, 1, 1 + warmup + runs))
-        if machine.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(machine.device)
-        seconds: list[float] = []
-        for number in range(warmup + runs):
-            made = None
-            with stopwatch(machine, seconds):
-                made = run()
-            listener(StepDone(name, number + 2, 1 + warmup + runs))
-        memory = peak_bytes(machine.device)
-        listener(StageFinished(name, time.perf_counter() - began, memory))
-        return made, Timing(name, size, tuple(seconds[warmup:]), steps, frames, dict(operations), memory)
-
-    conditioning = features(plan, located, machine)
-    guided = any(stage.guided for stage in plan.stages)
-    if conditioning is None:
-
-        def read() -> Conditioning:
-            with residency.part("text_encoder") as encoder:
-                return encode_prompts(encoder, plan.recipe, card, guided=guided)
-
-        conditioning, timing = timed(ENCODE, "text_encoder", read, f"{card.text_tokens} tokens")
+    rounds = _Rounds(session, listener, runs, warmup)
+    *making, last = plan.stages
+    if "text_encoder" in located.parts:
+        guided = any(stage.guided for stage in plan.stages)
+        read = rounds.through("text_encoder", lambda each: encode_prompts(each, plan.recipe, card, guided=guided))
+        conditioning, timing = rounds.timed(ENCODE, ["text_encoder"], read, f"{card.text_tokens} tokens")
+        session.residency.let_go()  # it may be the largest part, and has had its turn
         yield timing
-    context = Context(
+    else:
+        conditioning = features(card, located.parts["transformer"].config.context_dim, session.machine)
+    context = Prepared(
         card,
         conditioning,
-        machine,
-        residency,
+        session.machine,
+        session.residency,
         torch.Generator().manual_seed(0),
         lambda *_: None,
-        tiling_of(plan.recipe.vae_tiling, plan.stages[-1]),
+        tiling=tiling_of(plan.recipe.vae_tiling, last),
+        guides=pictures(card, plan),
     )
-    *making, last = plan.stages
+    if card.pictures in SURROUNDED:
+        shown, encode = context.guides.guides, rounds.through("autoencoder", partial(encoded, context, making[0]))
+        around, timing = rounds.timed("encode frames", ["autoencoder"], encode, str(making[0].pixels))
+        yield timing
+        if shown and "image_encoder" in located.parts:
+            look = rounds.through("image_encoder", partial(seen, context))
+            many = f"{len(shown)} picture{'s' if len(shown) > 1 else ''}"
+            tokens, timing = rounds.timed("encode pictures", ["image_encoder"], look, many)
+            around = replace(around, image=tokens)
+            yield timing
+        context = replace(context, around=around)
     state = stages.start(plan.stages[0], context)
     for stage in making:
-        state, timing = timed(
-            stage.kind, PART_OF[stage.kind], _stage(state, stage, context), str(stage.pixels), stage.steps
-        )
+        run = partial(stages.STAGES[stage.kind], state, stage, context)
+        state, timing = rounds.timed(stage.kind, networks_of(stage), run, str(stage.pixels), stage.steps)
         yield timing
 
     def decoded() -> None:
         for _ in to_bytes(stages.decode(state, last, context)):
             pass
 
-    _, timing = timed(last.kind, PART_OF[last.kind], decoded, str(last.pixels), frames=last.pixels.frames)
+    _, timing = rounds.timed(last.kind, networks_of(last), decoded, str(last.pixels), frames=last.pixels.frames)
     yield timing
 
 
-def _stage(state: LatentState, plan: StagePlan, context: Context) -> Callable[[], LatentState]:
-    return lambda: stages.STAGES[plan.kind](state, plan, context)
+class _Rounds:
+    """Runs of one stage after another."""
+
+    def __init__(self, session: Session, listener: Listener, runs: int, warmup: int) -> None:
+        self._machine, self._residency = session.machine, session.residency
+        self._listener, self._runs, self._warmup = listener, runs, warmup
+
+    def timed(
+        self, name: str, parts: Sequence[str], run: Callable[[], Any], size: str = "", steps: int = 0, frames: int = 0
+    ) -> tuple[Any, Timing]:
+        """What a stage makes, and what it took: once counted, then warmed up, then timed."""
+        all_runs = 1 + self._warmup + self._runs
+        self._listener(StageStarted(name, detail=size))
+        began = time.perf_counter()
+        with counted(*(module_of(self._residency.at_rest(part)) for part in parts)) as operations:
+            made = run()
+        self._listener(StepDone(name, 1, all_runs))
+        if self._machine.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._machine.device)
+        seconds: list[float] = []
+        for number in range(2, all_runs + 1):
+            made = None
+            with stopwatch(self._machine, seconds):
+                made = run()
+            self._listener(StepDone(name, number, all_runs))
+        memory = peak_bytes(self._machine.device)
+        self._listener(StageFinished(name, time.perf_counter() - began, memory))
+        return made, Timing(name, size, tuple(seconds[self._warmup :]), steps, frames, dict(operations), memory)
+
+    def through(self, part: str, run: Callable[[Any], Any]) -> Callable[[], Any]:
+        """A run that is given a part on the device."""
+
+        def opened() -> Any:
+            with self._residency.part(part) as network:
+                return run(network)
+
+        return opened
 
 
-def features(plan: Plan, located: Located, machine: Machine) -> Conditioning | None:
-    """Random text features where there is no text encoder; None where there is one."""
-    if "text_encoder" in located.parts:
-        return None
-    width = located.parts["transformer"].config.context_dim
-    tokens = card_for(plan.recipe, located.card).text_tokens
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(2, 1, tokens, width, generator=generator).to(machine.device, machine.dtype)
-    mask = torch.ones(1, tokens, device=machine.device, dtype=machine.dtype)
-    return Conditioning(Text(drawn[0], mask), Text(drawn[1], mask))
+def networks_of(stage: StagePlan) -> list[str]:
+    """The parts that run in a stage: of several that sample in turn, those whose spans its noise levels reach."""
+    if not stage.steps:
+        return [PART_OF[stage.kind]]
+    levels = [sigma for sigma in stage.sigmas if sigma > 0]
+    spans = [next((each for each in stage.guidance if each.until <= sigma), stage.guidance[-1]) for sigma in levels]
+    return list(dict.fromkeys(span.network for span in spans))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,10 +34,11 @@ from ..recipe import choice
 from ..version import __version__
 from ..weights import located
 from .asking import MakingOptions, recipes
-from .machine import check_device, package_version
+from .machine import check_device, memory_bytes, package_version
 from .showing import columns, say, say_json
 
 if TYPE_CHECKING:
+    from models.cards import ModelCard
     from models.checkpoint import Located
 
     from ..recipe import Recipe
@@ -45,6 +47,7 @@ EXAMPLES = (
     ("vgen bench", "the embedded model, at its own size"),
     ("vgen bench --size 256x256 --num-frames 33 --runs 5", "another size, more runs"),
     ("vgen bench -m ltxv-2b-0.9.8-distilled --size 704x480 --num-frames 121", "a published model, before any download"),
+    ("vgen bench -m wan2.1-t2v-1.3b --size 832x480 --num-frames 81 --steps 1", "one step of another"),
     ("vgen bench -m ltx-video/ --steps 4", "a model of yours"),
     ("vgen bench --random --compare diffusers --json", "random weights, beside the classes of diffusers"),
 )
@@ -131,15 +134,23 @@ def _measured(
     from ..plan import make_plan
 
     located, random = _located(recipe, random=random)
-    plan = make_plan(recipe, located.card)
-    from ..bench import against
+    plan = make_plan(recipe, _prompted(located.card))
+    from ..bench import against, theirs
     from ..bench.measure import matmul_peak, measure, total
-    from ..bench.weights import random_part
+    from ..bench.weights import random_part, within
     from ..cascade.session import open_session
 
     if compare:
-        against.library()
+        theirs.library()
     session = open_session(plan, located, listener, random_part if random else None)
+    notes = []
+    if random:
+        machine = session.machine
+        kept = machine.memory if session.residency.policy == "none" else 0
+        reduced = within(located, plan, machine.dtype, kept or memory_bytes()[1])
+        if "text_encoder" in located.parts and reduced is not located:
+            notes.append("the text encoder has no room here: the prompt is random features")
+        located = reduced
     peak = matmul_peak(session.machine)
     timings = list(measure(plan, located, session, listener, **counts))
     compared = list(against.compare(plan, located, session, listener, **counts)) if compare else []
@@ -149,11 +160,17 @@ def _measured(
         "machine": {"device": session.machine.name, "dtype": str(session.machine.dtype).removeprefix("torch."),
                     "offload": session.residency.policy, "compile": recipe.compile, **_versions()},
         **counts,
+        "notes": notes,
         "matmul_flops_per_second": peak,
         "seconds": total(timings),
         "stages": [timing.to_dict(peak) for timing in timings],
         "compare": [each.to_dict() for each in compared],
     }  # fmt: skip
+
+
+def _prompted(card: ModelCard) -> ModelCard:
+    """A card whose model needs no picture, for a plan without one; what stands for it is made where it is measured."""
+    return replace(card, pictures="no", pictures_at="any") if card.pictures == "channels" else card
 
 
 def _located(recipe: Recipe, *, random: bool) -> tuple[Located, bool]:
@@ -189,6 +206,7 @@ def _text(report: Mapping[str, Any]) -> str:
         f"vgen {machine['vgen']}, torch {machine['torch']}, Python {machine['python']}, {machine['system']}",
         f"median of {report['runs']} after {report['warmup'] + 1} to warm up; the device's matrix product makes "
         f"{_operations(report['matmul_flops_per_second'])}/s",
+        *report["notes"],
         "",
     ]
     head = ("stage", "size", "seconds", "from … to", "rate", "work", "speed", "of the product", "memory")
