@@ -29,6 +29,7 @@ from .messages import Begun, Ended, Hand, Happened, Hello, Lacks, News, Returned
 Tell = Callable[[Job], AbstractContextManager[Listener]]
 _PATIENCE = 0.2  # seconds to listen before looking round
 _CARRIERS = 8
+_MOST_BEGUN = 2  # by one worker: a clip is made while the file of the one before is written
 _STAFFING = 10.0  # seconds between two looks at how many workers there could be
 _QUIET = 30.0  # seconds without any worker before that is said
 _MOST_UNFIT = 3  # workers in a row that cannot work at all
@@ -153,10 +154,10 @@ class Coordinator:
     # ------------------------------------------------------------------------------------------------------------ jobs
 
     def _supply(self, worker: str) -> None:
-        """A job where the worker has none; one more behind it where there are enough for all."""
+        """A job where the worker has none; one more behind those that it is at where there are enough for all."""
         held = self._deal.of(worker)
-        one = len(held) == 1 and held[0].begun and not held[0].alone and self._deal.waiting > len(self._workers)
-        if held and not one:
+        ahead = len(held) <= _MOST_BEGUN and all(turn.begun and not turn.alone for turn in held)
+        if held and not (ahead and self._deal.waiting > len(self._workers)):
             return
         turn = self._deal.give(worker, behind=bool(held))
         if turn is not None:
@@ -184,7 +185,7 @@ class Coordinator:
         """Asks for a job that lies behind another one, for a worker that has none."""
         for worker in self._workers:
             for turn in self._deal.of(worker)[1:]:
-                if turn.number not in self._recalled:
+                if not turn.begun and turn.number not in self._recalled:
                     self._recalled.add(turn.number)
                     self._crew.tell(worker, "recall", turn.number)
                     return

@@ -24,10 +24,11 @@ from models.errors import ModelError
 
 from ...errors import UsageError
 from ...events import BytesDone, Event, FramesWritten, Listener, StepDone
+from ...explain import explain
 from ...media.destination import Destination
 from ...recipe import Recipe
 from ...version import __version__
-from ..jobs import Job
+from ..jobs import Job, Result
 from ..planner import Home, Planner, home
 from .carrying import Input, Made, Store, entered, moved
 from .local import Local
@@ -57,7 +58,7 @@ class Worker:
         self._closing = False
         self._planner = _Planner()
         self._local = Local(self._planner, self._telling, **setup.options)
-        self._turn = 0
+        self._at_work: dict[Path, Hand] = {}  # by the places of their clips
         self._thread = threading.Thread(target=self._work, name="work", daemon=True)
         self._thread.start()
 
@@ -123,41 +124,62 @@ class Worker:
     def _work(self) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             _tidy(self._folder)
-            while (hand := self._next()) is not None:
+            while self._waited():
                 try:
-                    self._make(hand)
+                    for result in self._local.run(self._jobs()):
+                        self._end(result)
                 except Exception as fault:  # nothing of one job may end the worker
-                    from ...explain import explain
+                    for path in list(self._at_work):
+                        self._outbox.post(Ended(self._at_work.pop(path).turn, 0.0, error=explain(fault)[0]))
 
-                    self._outbox.post(Ended(hand.turn, 0.0, error=explain(fault)[0]))
-
-    def _next(self) -> Hand | None:
+    def _waited(self) -> bool:
+        """Whether there is something to do, once there is."""
         with self._waking:
             self._waking.wait_for(lambda: self._hands or self._closing)
-            return None if self._closing else self._hands.popleft()
+            return not self._closing
 
-    def _make(self, hand: Hand) -> None:
+    def _jobs(self) -> Iterator[Job]:
+        """What there is to do now. It ends where nothing waits, so that what was begun is not held back for it."""
+        while True:
+            with self._waking:
+                if self._closing or not self._hands:
+                    return
+                hand = self._hands.popleft()
+            try:
+                yield self._begin(hand)
+            except (UsageError, ModelError) as fault:
+                self._outbox.post(Unable(hand.turn, f"{platform.node()}: {fault}"))
+            except Exception as fault:
+                self._outbox.post(Ended(hand.turn, 0.0, error=explain(fault)[0]))
+
+    def _begin(self, hand: Hand) -> Job:
+        """The job as it is made here.
+
+        Raises:
+            UsageError, ModelError: jobs of its kind cannot be made here.
+        """
         self._planner.expect(hand)
         job = self._here(hand.job, hand.inputs)
-        try:
-            self._check(job)
-        except (UsageError, ModelError) as fault:
-            self._outbox.post(Unable(hand.turn, f"{platform.node()}: {fault}"))
-            return
-        self._turn = hand.turn
+        self._check(job)
         self._outbox.post(Begun(hand.turn))
         folder = entered(hand.room, hand.token, str(hand.turn))
-        seen = folder is not None
         if folder is None:
             folder = self._own / str(hand.turn)
             folder.mkdir(parents=True)
         place = Destination(folder / job.place.path.name, job.place.container)
-        for result in self._local.run([replace(job, place=place, replaces=False)]):
-            made = None if result.error else Made.at(place.path, seen=seen)
-            if made is None:
-                shutil.rmtree(folder, ignore_errors=True)
-            facts = {**result.facts, "worker": f"{platform.node()}:{os.getpid()}"} if made else {}
-            self._outbox.post(Ended(hand.turn, result.seconds, made, facts, result.error, result.trace))
+        self._at_work[place.path] = hand
+        return replace(job, place=place, replaces=False)
+
+    def _end(self, result: Result) -> None:
+        place = result.job.place.path
+        turn = self._at_work.pop(place).turn
+        if result.error:
+            shutil.rmtree(place.parent, ignore_errors=True)
+            self._outbox.post(Ended(turn, result.seconds, error=result.error, trace=result.trace))
+            return
+        made = Made.at(place, seen=self._own not in place.parents)
+        facts = {**result.facts, "worker": f"{platform.node()}:{os.getpid()}"}
+        self._outbox.post(Ended(turn, result.seconds, made, facts))
 
     def _here(self, job: Job, inputs: tuple[Input, ...]) -> Job:
         """The job with what enters where it lies on this machine."""
@@ -178,8 +200,8 @@ class Worker:
         self._planner.check_encoders()
 
     @contextlib.contextmanager
-    def _telling(self, _: Job) -> Iterator[Listener]:
-        turn = self._turn
+    def _telling(self, job: Job) -> Iterator[Listener]:
+        turn = self._at_work[job.place.path].turn
 
         def listen(event: Event) -> None:
             if self._closing:
