@@ -155,11 +155,15 @@ def guidance_of(
 def _asked(recipe: Recipe, span: Guidance, listed: tuple[int, ...], follows: bool, own: bool) -> Guidance:
     values: dict[str, Any] = {}
     scale = recipe.guidance_scale
+    # The published code guides above 1 alone: 1, and all below, is the prompt by itself.
+    least = 1.0
     if span.network == SECOND and recipe.guidance_scale_2 is not None:
-        scale = recipe.guidance_scale_2
+        guides = scale is None or scale > 1
+        if recipe.compat == "diffusers":  # where the first scale says whether there is guidance at all
+            least = 0.0
+        scale = recipe.guidance_scale_2 if guides or least else 1.0
     if own and scale is not None:
-        # The published code guides above 1 alone: 1, and all below, is the prompt by itself.
-        values["scale"] = max(1.0, scale)
+        values["scale"] = max(least, scale)
     if follows and recipe.stg_scale is not None:
         values |= {"stg_scale": recipe.stg_scale, "stg_layers": span.stg_layers or listed}
         if not recipe.stg_scale and span.stg_scale:

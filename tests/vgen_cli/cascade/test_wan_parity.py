@@ -80,6 +80,8 @@ CASES = {
     "two experts": (("t2v", "unipc 5", 0.875), {"num_inference_steps": 6}),
     "two experts, guided apart": (("t2v", "unipc 5", 0.875), {"guidance_scale": 4.0, "guidance_scale_2": 3.0}),
     "the second not guided": (("t2v", "unipc 5", 0.875), {"guidance_scale_2": 1.0}),
+    "the second less than not guided": (("t2v", "unipc 5", 0.875), {"guidance_scale_2": 0.4}),
+    "none guided, whatever the second": (("t2v", "unipc 5", 0.875), {"guidance_scale": 1.0, "guidance_scale_2": 6.0}),
     "times by token": (("ti2v", "unipc 5"), {"height": 64}),
 }
 
