@@ -12,6 +12,7 @@ and nothing of how clips are made.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -115,10 +116,13 @@ class Journal:
 
     def _write(self, line: bytes) -> None:
         """Adds the whole line or nothing, and brings it to the disk."""
-        before = os.fstat(self._handle).st_size
+        here, there = os.fstat(self._handle), os.stat(self.path)
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            raise OSError(errno.ENOENT, "it has been moved away")
+        before = here.st_size
         try:
             if os.write(self._handle, line) < len(line):
-                raise OSError(28, "no space left on the device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._handle)
         except OSError:
             with contextlib.suppress(OSError):

@@ -11,11 +11,13 @@ Knows no row and no recipe.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
 import shutil
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from ..errors import MediaError, UsageError
 REPORT, GALLERY, POSTERS, HIDDEN = "report.jsonl", "index.html", "posters", ".vgen"
 _OURS = re.compile(r"journal(-\d+-of-\d+)?\.jsonl|report\.jsonl|index\.html|posters|\.vgen")
 _ROOM = re.compile(r"\.(.{1,24})\.\w{8}\.part", re.DOTALL)  # see `media.destination.workspace`
+_PROBE = re.compile(r"\.vgen-\w{8}")  # see `refusal`, and `names.check_out_dir`
 _PATIENCE = 30.0  # seconds in which whoever writes the report is done
 
 
@@ -126,6 +129,8 @@ def guarded(folder: Path) -> Iterator[None]:
     """
     from filelock import Timeout
 
+    if not is_begun(folder):  # which taking the lock would make anew
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_lock(folder / HIDDEN / "report.lock", _PATIENCE))
@@ -193,6 +198,9 @@ def sweep(folder: Path, shard: Shard, names: Iterable[Path]) -> None:
             match = _ROOM.fullmatch(room.name)
             if match and match[1] in stems:
                 shutil.rmtree(room, ignore_errors=True)
+    for left in _listed(folder):
+        if _PROBE.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)
     for left in _listed(folder / HIDDEN):
         if left.suffix not in (".lock", ".owner") and left.is_file():
             left.unlink(missing_ok=True)
@@ -207,14 +215,11 @@ def _listed(folder: Path) -> list[Path]:
 
 def refusal(folder: Path, size: int) -> str:
     """Why the folder cannot take a file of so many bytes, in a sentence; "" where it can."""
-    probe = folder / HIDDEN / f"probe.{os.getpid()}.part"
     try:
         if shutil.disk_usage(folder).free < size:
             return f"the disk of {folder} is full; free some space"
-        try:
-            probe.write_bytes(b"\0" * 4096)
-        finally:
-            probe.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{HIDDEN}-", dir=folder) as room:
+            (Path(room) / "probe").write_bytes(b"\0" * 4096)
     except OSError as fault:
         return f"{folder} cannot be written any more: {fault.strerror}; see to it"
     return ""

@@ -113,6 +113,16 @@ def test_a_full_disk_leaves_whole_lines(opened, job, monkeypatch):
         assert [each["event"] for each in lines(journal.path)] == ["run", "started"]
 
 
+def test_a_journal_that_is_moved_away_takes_no_more(opened, job, tmp_path):
+    with opened() as journal:
+        journal.path.rename(tmp_path / "elsewhere")
+        with pytest.raises(MediaError, match="cannot be written: No such file"):
+            journal.started(job)
+        journal.path.write_text("")
+        with pytest.raises(MediaError, match="it has been moved away"):
+            journal.started(job)
+
+
 def test_a_clip_that_is_gone_is_not_written_down_as_done(opened, job):
     job.place.path.unlink()
     with opened() as journal:

@@ -82,11 +82,13 @@ def test_what_killed_runs_left_is_swept(tmp_path):
     mine.write_text("")
     with alone(tmp_path, Shard()):
         (tmp_path / ".vgen" / "index.html.12.part").write_text("half")
+        (tmp_path / ".vgen-abcd_1x9").mkdir()
         sweep(tmp_path, Shard(), [tmp_path / "0001-a-red-circle-moving-right-7.mp4"])
         assert sorted(path.name for path in (tmp_path / ".vgen").iterdir()) == [
             "1-of-1.lock", "1-of-1.owner", "begin.lock",
         ]  # fmt: skip
     assert not stale.exists()
+    assert not (tmp_path / ".vgen-abcd_1x9").exists()
     assert other.exists()
     assert mine.exists()
 
@@ -117,9 +119,7 @@ def test_names_that_are_kept():
 
 
 def test_a_folder_that_takes_no_more(tmp_path):
-    with alone(tmp_path, Shard()):
-        assert refusal(tmp_path, 1000) == ""
-        assert "is full; free some space" in refusal(tmp_path, 1 << 60)
-        (tmp_path / ".vgen").rename(tmp_path / "elsewhere")
-        assert "cannot be written any more" in refusal(tmp_path, 1000)
-        (tmp_path / "elsewhere").rename(tmp_path / ".vgen")
+    assert refusal(tmp_path, 1000) == ""
+    assert "is full; free some space" in refusal(tmp_path, 1 << 60)
+    assert "cannot be written any more: No such file" in refusal(tmp_path / "gone", 1000)
+    assert list(tmp_path.iterdir()) == []
