@@ -133,7 +133,8 @@ class JobKeeper:
         for name in [each.name for each in folder.iterdir()]:
             other = piece_of(name)
             if other is not None and name != piece.name and other.leads_to(piece):
-                (folder / name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink(missing_ok=True)
 
     def _give_up(self, why: str) -> None:
         self.open = False

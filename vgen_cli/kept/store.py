@@ -196,10 +196,9 @@ class Store:
     def drop(self, key: str) -> bool:
         """Removes a job that this process holds, in one step: what is left of it by a kill is no job any more."""
         folder = self.folder(key)
-        with contextlib.suppress(OSError):
-            aside = tempfile.mkdtemp(prefix=".gone-", dir=self.root)
-            os.replace(folder, Path(aside) / key)
-            shutil.rmtree(aside, ignore_errors=True)
+        if folder.exists():
+            with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix=_GOING, dir=self.root) as aside:
+                os.replace(folder, Path(aside) / key)
         self._sweep()
         return not folder.exists()
 
@@ -208,7 +207,7 @@ class Store:
         with contextlib.suppress(OSError):
             for name in os.listdir(self.root):
                 place = self.root / name
-                if name.startswith(".gone-") and time.time() - place.stat().st_mtime > _LEFT:
+                if name.startswith(_GOING) and time.time() - place.stat().st_mtime > _LEFT:
                     shutil.rmtree(place, ignore_errors=True)
 
     def make_room(self, needed: int, limit: int, own: str) -> bool:
@@ -223,6 +222,7 @@ class Store:
         return total <= limit
 
 
+_GOING = ".going-"
 _LEFT = 60.0  # seconds after which nobody is at work on what was being removed
 
 
