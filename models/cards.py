@@ -323,6 +323,7 @@ class ModelCard:
         """This card with the behaviour and defaults of other code, where that differs; itself for None.
 
         The pipeline class that the folder names decides; a folder that names none is read as the family's first one.
+        Where no scheduler config came with the weights, that of the values counts, if they have one.
         Decoders without a timestep stay without one.
 
         Raises:
@@ -336,8 +337,9 @@ class ModelCard:
             card = replace(card, decode_timestep=None, decode_noise_scale=None)
         if card.base.schedule != FROM_FOLDER:
             return card
-        if self.scheduler:
-            return card.with_base(**folder_schedule(self.scheduler, **card.base.schedule_args))
+        scheduler = self.scheduler or card.scheduler
+        if scheduler:
+            return card.with_base(**folder_schedule(scheduler, **card.base.schedule_args))
         return card.with_base(schedule=self.base.schedule, schedule_args=self.base.schedule_args)
 
     def preset(self, name: str) -> ModelCard:

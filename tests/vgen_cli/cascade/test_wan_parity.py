@@ -99,6 +99,13 @@ def test_a_prompt_is_mended_first(wan, vgen):
     vgen(model.folder, written, *options(values)).assert_like(model.render(written, **values))
 
 
+def test_weights_that_came_without_a_scheduler_have_the_one_of_their_conversions(wan, vgen):
+    model, values = wan("t2v", "unipc 3"), call()
+    parts = ("--vae", model.folder / "vae", "--text-encoder", model.folder / "text_encoder")
+    ours = vgen(model.folder / "transformer", PROMPT, *parts, *options(values))
+    ours.assert_like(model.render(PROMPT, **values))
+
+
 @pytest.mark.parametrize("size", [(64, 48), (90, 50)])
 @pytest.mark.parametrize("kind", ["i2v", "i2v-a14b"])
 def test_from_a_first_picture(wan, vgen, saved, kind, size):
