@@ -295,8 +295,10 @@ def _ways(inspection: Inspection) -> str:
     missing = inspection.missing
     options = [_OPTIONS[part] for part in missing if part in _OPTIONS]
     named, ways = _named(inspection), []
-    if "transformer" in missing:
+    if "transformer" in missing and "transformer_2" in inspection.parts:
         ways.append("this is the expert for little noise: give the other one as the model, and it with --transformer-2")
+    elif "transformer" in missing:
+        ways.append("give as the model a folder or a file that holds one")
     elif options:
         ways.append(f"name {'them' if len(options) > 1 else 'it'} with {listed(options)}")
     if named is not None and named.files:

@@ -49,6 +49,13 @@ def test_a_single_file_needs_a_text_encoder(tmp_path, tiny, folder):
         assert located.card.causal_time
 
 
+def test_a_folder_without_its_transformer_is_told_apart_from_half_of_a_pair(tmp_path, tiny):
+    folder = tiny.write_folder(tmp_path / "m").path
+    shutil.rmtree(folder / "transformer")
+    with pytest.raises(CheckpointError, match=r"has no transformer; give as the model a folder or a file that holds"):
+        locate(folder)
+
+
 def test_a_text_encoder_file_has_its_tokenizer_beside_it(tmp_path, tiny, folder):
     single = tiny.write_original(tmp_path / "ltxv.safetensors").path
     (tmp_path / "text").mkdir()
