@@ -37,7 +37,7 @@ FLOORS = (
     (r"models/(text|vision|nano)/.*", 3),
     (r"vgen_cli/(recipe|pins|loras|seeds|options|unfold|explain|help_page|shell)\.py", 3),
     (r"vgen_cli/media/.*", 3),
-    (r"vgen_cli/cascade/(__init__|frames|flow|enlarge|landing|memory)\.py", 3),
+    (r"vgen_cli/cascade/(__init__|frames|flow|enlarge|landing|memory|ahead)\.py", 3),
     (r"vgen_cli/sources\.py", 4),
     (r"vgen_cli/estimate\.py", 5),
     (r"vgen_cli/cascade/device\.py", 5),

@@ -6,13 +6,13 @@ Knows no stage's inside.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -21,6 +21,7 @@ from models.diffusion.denoiser import LatentState
 from models.layers.tiling import Tiling
 
 from ..events import ClipFinished, FramesWritten, Listener, Note, StageStarted, StepDone, ignore
+from ..kept.identity import job_key
 from ..media.audio import Audio
 from ..media.destination import Destination
 from ..media.digest import digest
@@ -29,6 +30,7 @@ from ..plan import Plan, StagePlan, card_for
 from ..recipe import Recipe
 from ..version import __version__
 from . import device, entering, frames, stages
+from .ahead import Relay, Writer
 from .clock import Clock
 from .conditioning import Guide, Guides
 from .context import Context
@@ -45,8 +47,9 @@ from .session import Session, open_session
 if TYPE_CHECKING:
     from models.checkpoint import Located
 
-__all__ = ["Session", "made", "open_session", "render"]
+__all__ = ["Rendering", "Session", "made", "open_session", "render", "render_ahead"]
 
+WRITE = "write"
 TILED_PIXELS = 1024 * 1024
 """Frames larger than this go through the autoencoder in tiles where nothing else is asked."""
 
@@ -84,17 +87,73 @@ def render(
         UsageError: a device or number type that is not here.
         ModelError, VgenError: a weight file, the run or the writing failed; nothing is left at the final path.
     """
-    clock = Clock(listener, folded=plan.windows.count > 1)
+    clock, recipe = Clock(listener, folded=plan.windows.count > 1), recorded or plan.recipe
+    note = carried(plan, recipe, located) if metadata else None
     with closing(_frames(plan, located, clock, session, keeper)) as pieces:
         clip = itertools.chain(list(itertools.islice(pieces, 1)), pieces)  # what fails early fails before ffmpeg starts
-        with clock.stage("write", detail=str(output)):
-            note = carried(plan, recorded or plan.recipe) if metadata else None
+        with clock.stage(WRITE, detail=str(output)):
             written = _write(plan, clip, output, listener, overwrite=overwrite, note=note)
+    return _finished(plan, recipe, written, clock, clock.peak_bytes())
+
+
+@torch.inference_mode()
+def render_ahead(
+    plan: Plan,
+    located: Located,
+    output: Destination,
+    listener: Listener,
+    *,
+    overwrite: bool = False,
+    metadata: bool = True,
+    session: Session | None = None,
+    keeper: Keeper | None = None,
+    recorded: Recipe | None = None,
+) -> Rendering:
+    """As `render`, but comes back when the frames are made; the file is written meanwhile, and to its end afterwards.
+
+    Args:
+        listener: told what happens until the result is there; in two threads, one event at a time.
+    """
+    clock, recipe = Clock(Relay(listener), folded=plan.windows.count > 1), recorded or plan.recipe
+    note = carried(plan, recipe, located) if metadata else None
+
+    def write(clip: Iterator[Frames]) -> WrittenClip:
+        clock.listener(StageStarted(WRITE, detail=str(output)))
+        return _write(plan, clip, output, clock.listener, overwrite=overwrite, note=note)
+
+    with closing(_frames(plan, located, clock, session, keeper)) as pieces:
+        first = list(itertools.islice(pieces, 1))
+        writer = Writer(write)
+        writer.feed(itertools.chain(first, pieces))
+    peak = clock.peak_bytes()
+
+    def result() -> dict[str, Any]:
+        written = writer.result()
+        clock.seconds[WRITE] = writer.seconds
+        return _finished(plan, recipe, written, clock, peak)
+
+    return Rendering(result, writer.stop)
+
+
+class Rendering(NamedTuple):
+    """A clip whose frames are made.
+
+    Attributes:
+        result: waits for its file; returns and raises what `render` does.
+        stop: gives it up; nothing broken is left.
+    """
+
+    result: Callable[[], dict[str, Any]]
+    stop: Callable[[], None]
+
+
+def _finished(plan: Plan, recipe: Recipe, written: WrittenClip, clock: Clock, peak: int) -> dict[str, Any]:
+    """The last words about a clip, and its facts."""
     clock.close()
     for warning in written.warnings:
-        listener(Note(warning))
-    facts = {**_facts(plan, written, clock), "recipe": (recorded or plan.recipe).to_dict()}
-    listener(ClipFinished(facts["path"], facts))
+        clock.listener(Note(warning))
+    facts = {**_facts(plan, written, clock), "peak_memory_bytes": peak, "recipe": recipe.to_dict()}
+    clock.listener(ClipFinished(facts["path"], facts))
     return facts
 
 
@@ -285,9 +344,11 @@ def tiling_of(asked: bool | None, stage: StagePlan) -> Tiling | None:
     return Tiling() if asked or (asked is None and large) else None
 
 
-def carried(plan: Plan, recipe: Recipe) -> dict[str, Any]:
-    """What rides in the file: the recipe, and the hashes of what entered under its paths."""
-    note = {"vgen": __version__, "model": plan.card_name, **recipe.to_dict()}
+def carried(plan: Plan, recipe: Recipe, located: Located | None = None) -> dict[str, Any]:
+    """What rides in the file: the recipe, the hashes of what entered under its paths, and the key of the job."""
+    note: dict[str, Any] = {"vgen": __version__, "model": plan.card_name, **recipe.to_dict()}
+    if located is not None:
+        note["key"] = job_key(plan.recipe, located)
     entered = zip(recipe.files, plan.recipe.files, strict=True)
     return {**note, "inputs": {path: digest(at) for path, at in entered}} if recipe.files else note
 
@@ -309,7 +370,7 @@ def _write(
         overwrite=overwrite,
         audio=Audio(Path(plan.output.audio), -plan.output.audio_delay) if plan.output.audio else None,
         on_frames=lambda done, total: listener(FramesWritten(done, total)),
-        on_stage=lambda words: listener(StageStarted("write", detail=words)),
+        on_stage=lambda words: listener(StageStarted(WRITE, detail=words)),
     )
 
 
@@ -327,5 +388,4 @@ def _facts(plan: Plan, clip: WrittenClip, clock: Clock) -> dict[str, Any]:
         "seed": plan.recipe.seed,
         "model": plan.card_name,
         "seconds": {name: round(value, 3) for name, value in clock.seconds.items()},
-        "peak_memory_bytes": clock.peak_bytes(),
     }

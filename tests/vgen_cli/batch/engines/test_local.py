@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import types
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,29 +20,49 @@ from vgen_cli.media.destination import Destination
 from vgen_cli.recipe import Recipe
 
 
-class OutOfMemoryError(RuntimeError):
-    """As torch calls it."""
+@dataclass
+class Cascade:
+    """Stands in for the cascade.
+
+    Attributes:
+        opened: the plans that sessions were opened for; sessions: those that clips were made in.
+        faults: what a clip raises while its frames are made; bad_files: while its file is written.
+        waited, stopped: clips whose files were waited for, or given up.
+    """
+
+    opened: list = field(default_factory=list)
+    sessions: list = field(default_factory=list)
+    faults: dict = field(default_factory=dict)
+    bad_files: dict = field(default_factory=dict)
+    waited: list = field(default_factory=list)
+    stopped: list = field(default_factory=list)
+
+    def open_session(self, plan, located, listener):
+        self.opened.append(plan)
+        return len(self.opened)
+
+    def render_ahead(self, plan, located, place, listener, *, overwrite, metadata, session, **_):
+        self.sessions.append(session)
+        name = place.path.stem
+        if name in self.faults:
+            raise self.faults[name]
+
+        def result():
+            self.waited.append(name)
+            if name in self.bad_files:
+                raise self.bad_files[name]
+            return {"path": str(place)}
+
+        return SimpleNamespace(result=result, stop=lambda: self.stopped.append(name))
 
 
 @pytest.fixture
 def cascade(monkeypatch):
-    """Stands in for the cascade: `opened` are the plans that sessions were opened for, `faults` what lines raise."""
+    made = Cascade()
     stub = types.ModuleType("vgen_cli.cascade.pipeline")
-    stub.opened, stub.sessions, stub.faults = [], [], {}
-
-    def open_session(plan, located, listener):
-        stub.opened.append(plan)
-        return len(stub.opened)
-
-    def render(plan, located, place, listener, *, overwrite, metadata, session, **_):
-        stub.sessions.append(session)
-        if place.path.stem in stub.faults:
-            raise stub.faults[place.path.stem]
-        return {"path": str(place)}
-
-    stub.open_session, stub.render = open_session, render
+    stub.open_session, stub.render_ahead = made.open_session, made.render_ahead
     monkeypatch.setitem(sys.modules, "vgen_cli.cascade.pipeline", stub)
-    return stub
+    return made
 
 
 def jobs(*values):
@@ -51,23 +73,43 @@ def jobs(*values):
     ]
 
 
-def run(made):
-    planner = Planner()
-    for job in made:
-        planner.check(job)
-    return Local(planner, lambda job: contextlib.nullcontext(ignore)).run(made)
+@pytest.fixture
+def told():
+    """Lines whose listeners are open, in the order in which they were opened."""
+    return []
 
 
-def test_one_session_for_what_shares_weights_and_machine(cascade):
+@pytest.fixture(params=[True, False], ids=["ahead", "in turn"])
+def run(request, told):
+    def start(made):
+        planner = Planner()
+        for job in made:
+            planner.check(job)
+        return Local(planner, listening, ahead=request.param).run(made)
+
+    @contextlib.contextmanager
+    def listening(job):
+        told.append(job.line)
+        try:
+            yield ignore
+        finally:
+            told.remove(job.line)
+
+    start.ahead = request.param
+    return start
+
+
+def test_one_session_for_what_shares_weights_and_machine(cascade, run):
     found = list(run(jobs({}, {"width": 256}, {"device": "cpu"}, {"steps": 3})))
     assert [result.facts["path"] for result in found] == ["1.mp4", "2.mp4", "3.mp4", "4.mp4"]
     assert cascade.sessions == [1, 1, 2, 1]
     assert cascade.opened[0].output.width == 256  # memory is planned for the largest
 
 
-def test_a_failing_clip_is_a_result(cascade):
+def test_a_failing_clip_is_a_result(cascade, run):
     cascade.faults = {"2": MediaError("ffmpeg died"), "3": ValueError("odd")}
     found = list(run(jobs({}, {}, {}, {})))
+    assert [result.job.line for result in found] == [1, 2, 3, 4]
     assert [result.error for result in found] == [
         "",
         "ffmpeg died",
@@ -78,17 +120,48 @@ def test_a_failing_clip_is_a_result(cascade):
     assert cascade.sessions == [1, 1, 1, 2]  # after a fault of no known kind, all is loaded anew
 
 
-def test_a_wish_to_stop_is_no_result(cascade):
+def test_a_file_that_fails_is_a_result(cascade, run):
+    cascade.bad_files = {"1": MediaError("the disk is full")}
+    found = list(run(jobs({}, {}, {})))
+    assert [result.error for result in found] == ["the disk is full", "", ""]
+    assert [bool(result.facts) for result in found] == [False, True, True]
+    assert cascade.sessions == [1, 1, 1]
+
+
+def test_a_clip_is_begun_while_the_file_of_the_one_before_is_written(cascade, run, told):
+    results = run(jobs({}, {}, {}, {}))
+    for line in (1, 2, 3):
+        assert next(results).job.line == line
+        assert len(cascade.sessions) == line + run.ahead
+        assert cascade.waited == [str(number) for number in range(1, line + 1)]
+        assert told == [line + 1][: int(run.ahead)]
+    assert next(results).job.line == 4
+    assert next(results, None) is None
+    assert (told, cascade.stopped) == ([], [])
+
+
+def test_a_wish_to_stop_is_no_result(cascade, run, told):
     cascade.faults = {"2": KeyboardInterrupt()}
     results = run(jobs({}, {}, {}))
-    assert next(results).job.line == 1
+    assert next(results).job.line == 1  # it is made, and not lost
     with pytest.raises(KeyboardInterrupt):
         next(results)
     assert len(cascade.sessions) == 2
+    assert told == []
 
 
-def test_closing_stops_the_work(cascade):
-    results = run(jobs({}, {}))
+def test_a_wish_to_stop_while_a_file_is_waited_for_gives_it_up(cascade, run, told):
+    cascade.bad_files = {"1": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        next(run(jobs({}, {}, {})))
+    assert cascade.stopped == ["1", "2"][: 1 + run.ahead]
+    assert told == []
+
+
+def test_closing_stops_the_work(cascade, run, told):
+    results = run(jobs({}, {}, {}))
     next(results)
     results.close()
-    assert len(cascade.sessions) == 1
+    assert len(cascade.sessions) == 1 + run.ahead
+    assert cascade.stopped == ["2"][: int(run.ahead)]
+    assert told == []
