@@ -220,7 +220,8 @@ def _card_of(inspection: Inspection) -> ModelCard:
     named = _named(inspection)
     card = catalog.template(inspection.family, inspection.template) if named is None else replace(named, files=())
     name = _called(inspection.path)
-    return replace(card, name=name, pipeline=inspection.pipeline, scheduler=inspection.scheduler)
+    pipeline = inspection.pipeline or card.pipeline
+    return replace(card, name=name, pipeline=pipeline, scheduler=inspection.scheduler)
 
 
 def _called(path: Path) -> str:

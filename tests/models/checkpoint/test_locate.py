@@ -228,6 +228,13 @@ def test_compatibility_reads_the_folders_scheduler_and_pipeline(tmp_path, tiny):
     assert (card.decode_timestep, card.decode_noise_scale, card.decode_noise_space) == (0.0, None, "raw")
 
 
+@pytest.mark.parametrize(("version", "causal", "tokens"), [("0.9.1", False, 128), ("0.9.5", True, 256)])
+def test_a_single_file_is_compared_with_the_pipeline_of_its_release(tmp_path, tiny, folder, version, causal, tokens):
+    single = tiny.write_original(tmp_path / "ltxv.safetensors", version).path
+    card = locate(single, text_encoder=folder.path).card.compat("diffusers")
+    assert (card.causal_time, card.text_tokens) == (causal, tokens)
+
+
 @pytest.mark.parametrize(
     ("part", "key", "value"),
     [

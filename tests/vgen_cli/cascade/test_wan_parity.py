@@ -169,6 +169,14 @@ class TestControl:
         shown = [word for number, each in enumerate(pictures) for word in ("--reference", saved(f"{number}.png", each))]
         vgen(model.folder, PROMPT, *shown, *options(values)).assert_like(theirs)
 
+    def test_weights_that_came_alone(self, wan, vgen, saved):
+        model, values, shown = wan("vace", "unipc 3"), call(), picture(1, (53, 71))
+        parts = ("--vae", model.folder / "vae", "--text-encoder", model.folder / "text_encoder")
+        ours = vgen(
+            model.folder / "transformer", PROMPT, *parts, "--reference", saved("1.png", shown), *options(values)
+        )
+        ours.assert_like(model.render(PROMPT, reference_images=[shown], **values))
+
     def test_a_clip_that_guides(self, wan, vgen, saved):
         model, values, frames = wan("vace", "unipc 3"), call(), clip(9, (64, 48))
         theirs = model.render(PROMPT, video=frames, **values)
