@@ -14,6 +14,7 @@ from typing import Any
 from .. import catalog
 from ..errors import CheckpointError, UnsupportedConfigError
 from ..releases import Evidence
+from ..vision.config import not_followed
 from .beside import partner, transformer_files, with_parts_beside
 from .contents import Contents, file_contents, folder_part
 from .header import PICKLE_SUFFIXES, refuse_pickle
@@ -223,6 +224,11 @@ def _inspect_model(folder: Path) -> Inspection:
     if "transformer_2" in parts and index and not index.get("boundary_ratio"):
         parts.pop("transformer_2")
         found = replace(found, notes=("transformer_2 is left out: model_index.json has no boundary_ratio for it",))
+    processor = folder / "image_processor" / "preprocessor_config.json"
+    if "image_encoder" in parts and processor.is_file():
+        strange = not_followed(read_json(processor), parts["image_encoder"].config.image_size)
+        if strange:
+            found = replace(found, notes=(*found.notes, f"not followed in {processor}: {', '.join(strange)}"))
     return replace(recognised(found, parts), kind=found.kind) if parts else found
 
 

@@ -44,6 +44,13 @@ HEADS = 16
 """Of the published encoders of every size, which no shape tells."""
 
 
+PROCESSOR: Mapping[str, Any] = {
+    "do_center_crop": True, "do_normalize": True, "do_rescale": True, "do_resize": True, "resample": 3,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
+}  # fmt: skip
+"""What the `preprocessor_config.json` beside an encoder says of how it is shown a picture, which is followed."""
+
+
 @dataclass(frozen=True)
 class ImageEncoderConfig:
     """A CLIP vision tower; the defaults are OpenCLIP's ViT-H/14. Field names are transformers' `CLIPVisionConfig`."""
@@ -107,6 +114,19 @@ class ImageEncoderConfig:
     def to_dict(self) -> dict[str, Any]:
         """The record as transformers writes it."""
         return {"architectures": [CLASSES[0]], "model_type": "clip_vision_model", **asdict(self)}
+
+
+def not_followed(processor: Mapping[str, Any], side: int) -> list[str]:
+    """The keys of a parsed `preprocessor_config.json` that ask for what is not done to a picture here.
+
+    Args:
+        processor: parsed; a key that is missing asks for nothing.
+        side: of the square that the encoder sees, in pixels.
+    """
+    square = {"height": side, "width": side}
+    known = {**{key: [value] for key, value in PROCESSOR.items()}, "size": [{"shortest_edge": side}, side]}
+    known["crop_size"] = [square, side]
+    return [key for key, values in known.items() if processor.get(key, values[0]) not in values]
 
 
 class Piece(NamedTuple):

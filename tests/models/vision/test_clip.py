@@ -16,7 +16,14 @@ from models.checkpoint.parts import Part
 from models.checkpoint.shards import table
 from models.errors import KeyMismatchError, UnsupportedConfigError
 from models.vision.clip import MEAN, STD, cropped, network, squashed
-from models.vision.config import ORIGINAL_MAP, ImageEncoderConfig, encoder_names, encoder_prefix, shapes_config
+from models.vision.config import (
+    ORIGINAL_MAP,
+    ImageEncoderConfig,
+    encoder_names,
+    encoder_prefix,
+    not_followed,
+    shapes_config,
+)
 
 CONFIG = ImageEncoderConfig(
     hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=16, image_size=28, patch_size=14
@@ -185,3 +192,16 @@ def test_only_clip_is_imported():
     )
     run = subprocess.run([sys.executable, "-c", code], check=False, timeout=120, capture_output=True, text=True)
     assert set(run.stdout.split()) - {"auto", "encoder_decoder"} == {"clip"}  # which transformers itself loads
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, []),
+        ({"size": {"shortest_edge": 56}, "crop_size": 56, "resample": 3}, []),
+        ({"size": {"height": 56, "width": 56}, "do_center_crop": False}, ["do_center_crop", "size"]),
+        ({"resample": 2, "image_mean": [0.5, 0.5, 0.5]}, ["resample", "image_mean"]),
+    ],
+)
+def test_what_a_processor_asks_for_and_is_not_done(asked, said):
+    assert not_followed(asked, 56) == said

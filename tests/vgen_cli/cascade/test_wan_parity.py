@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from models.checkpoint import locate
 from tests.vgen_cli.cascade.conftest import Clip
 from tests.vgen_cli.cascade.wan_models import make_wan
 
@@ -115,6 +118,14 @@ def test_from_a_first_picture(wan, vgen, saved, kind, size):
         model.folder, PROMPT, "--fit", "stretch", *options(values), door=("i2v", saved("1.png", picture(1, size)))
     )
     ours.assert_like(theirs)
+
+
+def test_a_picture_that_would_be_shown_otherwise_is_told(wan, tmp_path):
+    folder = shutil.copytree(wan("i2v", "unipc 3").folder, tmp_path / "m")
+    assert not any("not followed" in note for note in locate(folder).notes)
+    processor = folder / "image_processor" / "preprocessor_config.json"
+    processor.write_text(json.dumps({**json.loads(processor.read_text()), "resample": 2}))
+    assert locate(folder).notes[-1] == f"not followed in {processor}: resample"
 
 
 @pytest.mark.parametrize("kind", ["flf2v", "i2v-a14b"])
