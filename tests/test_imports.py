@@ -48,7 +48,7 @@ FLOORS = (
     (r"vgen_cli/kept/keeper\.py", 8),
     (r"vgen_cli/batch/(planner|survey|checks|space)\.py", 7),
     (r"vgen_cli/batch/[a-z_]+\.py", 4),
-    (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|keeping|prompts|session|surroundings)\.py", 7),
+    (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|keeper|keeping|prompts|session|surroundings)\.py", 7),
     (r"vgen_cli/cascade/ladder\.py", 7),
     (r"vgen_cli/cascade/stages\.py", 8),
     (r"vgen_cli/cascade/pipeline\.py", 9),

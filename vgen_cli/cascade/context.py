@@ -18,7 +18,7 @@ from models.layers.tiling import Tiling
 from ..plan import StagePlan
 from .conditioning import Entry, Guides, Held
 from .device import Machine
-from .keeping import Checkpoints, Keeper
+from .keeper import Keeper, Run
 from .ladder import ENCODE, Ladder
 from .memory import Residency
 from .prompts import Conditioning
@@ -55,7 +55,7 @@ class Context:
     guides: Guides = field(default_factory=Guides)
     given: Given = field(default_factory=Given)
     keeper: Keeper | None = None
-    checkpoints: Checkpoints | None = None
+    checkpoints: Run | None = None
     ladder: Ladder | None = None
     one_by_one: bool = False
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,38 +19,9 @@ from models.diffusion.samplers import Point, Progress
 
 from ..plan import Plan, StagePlan
 from ..version import __version__
+from .context import Context
 from .frames import Frames
-
-if TYPE_CHECKING:
-    from .context import Context
-
-Tensors = Mapping[str, Tensor]
-
-
-class Place(NamedTuple):
-    """What is kept: of which window and stage, counted from 0; inside of that stage where it has `steps`."""
-
-    window: int
-    stage: int
-    kind: str
-    step: int = 0
-    steps: int = 0
-
-
-class Keeper(Protocol):
-    """Keeps tensors on the CPU, by their place. What goes wrong in it never ends the work."""
-
-    def load(self, place: Place, mark: str) -> Tensors | None:
-        """What is kept of a finished stage, or at whatever step of a running one; None where nothing is."""
-        ...
-
-    def save(self, place: Place, mark: str, tensors: Callable[[], Tensors]) -> None:
-        """Keeps it in place of what was kept of its window before, where it is worth it."""
-        ...
-
-    def of_link(self, number: int) -> Keeper:
-        """The keeper for a plan that follows another one, counted from 1."""
-        ...
+from .keeper import Place, Tensors
 
 
 class Window:

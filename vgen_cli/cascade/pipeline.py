@@ -38,7 +38,8 @@ from .enlarge import enlarged
 from .flow import interpolated
 from .frames import Frames, Head, Tail
 from .given import given_in_windows, own_pictures
-from .keeping import Keeper, Window
+from .keeper import Keeper
+from .keeping import Window
 from .ladder import DECODE, ENCODE, ENCODE_PROMPT, Ladder
 from .landing import landed
 from .prompts import Conditioning

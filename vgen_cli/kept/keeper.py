@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 
 from models.errors import ModelError
 
-from ..cascade.keeping import Place, Tensors
+from ..cascade.keeper import Place, Tensors
 from ..errors import UsageError
 from ..events import Listener, Note
 from ..plan import Plan
@@ -41,7 +41,7 @@ WORTH = 5.0
 
 @dataclass
 class JobKeeper:
-    """Keeps the work on one job (`cascade.keeping.Keeper`).
+    """Keeps the work on one job (`cascade.keeper.Keeper`).
 
     Attributes:
         record: what is written down of the job when the first of its work is kept.

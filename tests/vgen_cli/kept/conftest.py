@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vgen_cli.cascade.keeping import Place
+from vgen_cli.cascade.keeper import Place
 from vgen_cli.commands.making import prepare
 from vgen_cli.events import Note
 from vgen_cli.kept.keeper import keeping
