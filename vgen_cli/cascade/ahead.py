@@ -116,6 +116,10 @@ class Writer(Generic[Made]):
             self.stop()
             raise
 
+    def is_over(self) -> bool:
+        """Whether `result` need not wait."""
+        return not self._thread.is_alive()
+
     def result(self) -> Made:
         """What was made of it, once it is; raises what the thread met."""
         self._thread.join()

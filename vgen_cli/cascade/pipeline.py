@@ -133,17 +133,19 @@ def render_ahead(
         clock.seconds[WRITE] = writer.seconds
         return _finished(plan, recipe, written, clock, peak)
 
-    return Rendering(result, writer.stop)
+    return Rendering(writer.is_over, result, writer.stop)
 
 
 class Rendering(NamedTuple):
     """A clip whose frames are made.
 
     Attributes:
+        is_over: whether that need not be waited for.
         result: waits for its file; returns and raises what `render` does.
         stop: gives it up; nothing broken is left.
     """
 
+    is_over: Callable[[], bool]
     result: Callable[[], dict[str, Any]]
     stop: Callable[[], None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,8 +29,13 @@ def rendered(monkeypatch):
         listener(ClipFinished(str(place), facts))
         return facts
 
+    def render_ahead(*arguments, **options):
+        facts = pipeline.render(*arguments, **options)
+        return SimpleNamespace(is_over=lambda: True, result=lambda: facts, stop=lambda: None)
+
     pipeline = types.ModuleType("vgen_cli.cascade.pipeline")
     pipeline.render = render
+    pipeline.render_ahead = render_ahead
     pipeline.open_session = lambda plan, located, listener: None
     monkeypatch.setitem(sys.modules, "vgen_cli.cascade.pipeline", pipeline)
     real = checkpoint.locate

@@ -63,7 +63,7 @@ class Local:
 
     def _results(self, begun: deque[_Begun], but: int) -> Iterator[Result]:
         """The results of the first clips: of all but the last few, and of those that need not be waited for."""
-        while len(begun) > but or (begun and begun[0].rendering is None):
+        while len(begun) > but or (begun and begun[0].is_over):
             result = self._result(begun[0])
             begun.popleft()
             yield result
@@ -135,6 +135,11 @@ class _Begun:
     facts: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its result need not be waited for."""
+        return self.rendering is None or self.rendering.is_over()
 
     def close(self, fault: BaseException | None = None) -> None:
         """Ends what is open for it, which is given the fault that ended the work."""

@@ -28,6 +28,7 @@ class Cascade:
         opened: the plans that sessions were opened for; sessions: those that clips were made in.
         faults: what a clip raises while its frames are made; bad_files: while its file is written.
         waited, stopped: clips whose files were waited for, or given up.
+        over: clips whose files need not be waited for.
     """
 
     opened: list = field(default_factory=list)
@@ -36,6 +37,7 @@ class Cascade:
     bad_files: dict = field(default_factory=dict)
     waited: list = field(default_factory=list)
     stopped: list = field(default_factory=list)
+    over: set = field(default_factory=set)
 
     def open_session(self, plan, located, listener):
         self.opened.append(plan)
@@ -53,7 +55,7 @@ class Cascade:
                 raise self.bad_files[name]
             return {"path": str(place)}
 
-        return SimpleNamespace(result=result, stop=lambda: self.stopped.append(name))
+        return SimpleNamespace(is_over=lambda: name in self.over, result=result, stop=lambda: self.stopped.append(name))
 
 
 @pytest.fixture
@@ -138,6 +140,15 @@ def test_a_clip_is_begun_while_the_file_of_the_one_before_is_written(cascade, ru
     assert next(results).job.line == 4
     assert next(results, None) is None
     assert (told, cascade.stopped) == ([], [])
+
+
+def test_a_file_that_is_there_is_not_kept_waiting_for(cascade, run, told):
+    cascade.over = {"1", "2", "3"}
+    results = run(jobs({}, {}, {}))
+    for line in (1, 2, 3):
+        assert next(results).job.line == line
+        assert len(cascade.sessions) == line
+    assert told == []
 
 
 def test_a_wish_to_stop_is_no_result(cascade, run, told):
