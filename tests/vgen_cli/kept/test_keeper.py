@@ -259,7 +259,7 @@ def ready(job):
     return job()
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_damaged_store_costs_a_stage_and_never_more(ready, store, data):
     """Cut, flipped, emptied, renamed, removed: either what was kept comes back to the bit, or nothing does."""
