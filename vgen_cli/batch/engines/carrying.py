@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections import deque
@@ -249,27 +250,26 @@ class Rooms:
     """Hidden folders beside the places of clips, each with a token by which another machine knows that it sees it."""
 
     def __init__(self) -> None:
-        self._name = f".{uuid.uuid4().hex[:8]}.part"
         self._token = uuid.uuid4().hex
-        self._made: set[Path] = set()
+        self._made: dict[Path, str] = {}
 
     def beside(self, place: Destination) -> tuple[str, str]:
-        """The room beside a place, absolute, and its token.
+        """The room beside a place, absolute, and its token; one for all places of a folder.
 
         Raises:
             MediaError: it cannot be made.
         """
-        room = Path(os.path.abspath(place.path.parent)) / self._name
-        if room not in self._made:
-            with on_disk():
-                room.mkdir(exist_ok=True)
-                (room / _PROBE).write_text(self._token, "ascii")
-            self._made.add(room)
-        return str(room), self._token
+        folder = Path(os.path.abspath(place.path.parent))
+        if folder not in self._made:
+            with on_disk():  # called as a clip's own would be, so that what a kill leaves is known for what it is
+                room = tempfile.mkdtemp(prefix=f".{place.path.name[:24]}.", suffix=".part", dir=folder)
+                self._made[folder] = room
+                (Path(room) / _PROBE).write_text(self._token, "ascii")
+        return self._made[folder], self._token
 
     def clear(self) -> None:
         """Away with them and all that was not named."""
-        for room in self._made:
+        for room in self._made.values():
             shutil.rmtree(room, ignore_errors=True)
         self._made.clear()
 
