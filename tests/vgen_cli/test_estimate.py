@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import weakref
 from dataclasses import replace
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from models import catalog
 from models.shapes import LatentShape, PixelShape
+from tests.alive import Alive, Flash
 from vgen_cli import estimate
 
 META = torch.device("meta")
 LAYERS = 5
 SHORT = PixelShape(17, 480, 832)
-
-
-class Alive(TorchDispatchMode):
-    """Bytes of all tensors that were made and are not gone yet; `peak` is the most there were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = self.peak = 0
-        self._sizes: dict[int, int] = {}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        for given in self._storages((args, kwargs)):
-            self._note(given, 0)
-        made = function(*args, **(kwargs or {}))
-        for storage in self._storages(made):
-            self._note(storage, storage.nbytes())
-        self.peak = max(self.peak, self.bytes)
-        return made
-
-    @staticmethod
-    def _storages(tree):
-        return [each.untyped_storage() for each in tree_leaves(tree) if isinstance(each, torch.Tensor)]
-
-    def _note(self, storage, size):
-        if storage._cdata not in self._sizes:
-            self._sizes[storage._cdata] = size
-            self.bytes += size
-            weakref.finalize(storage, self._gone, storage._cdata)
-
-    def _gone(self, key):
-        self.bytes -= self._sizes.pop(key)
-
-
-class Flash(TorchFunctionMode):
-    """Attention that keeps no scores, as on every device where these networks run."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is torch.nn.functional.scaled_dot_product_attention:
-            queries, _, values = args[:3]
-            return queries.new_empty(*queries.shape[:-1], values.shape[-1])
-        return function(*args, **(kwargs or {}))
 
 
 def published(card, part):
