@@ -226,8 +226,7 @@ class BatchBars:
     """
 
     def __init__(self, stream: TextIO, verbose: bool) -> None:
-        from rich.console import Console, Group
-        from rich.live import Live
+        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         bar = BarColumn(bar_width=28)
@@ -247,14 +246,7 @@ class BatchBars:
             TimeElapsedColumn(),
         )
         self._console = Console(file=stream)
-        # Standard output stays what it is, and its lines are for whoever reads them.
-        self._live: Live = Live(
-            Group(self._all, self._each),
-            console=self._console,
-            refresh_per_second=8,
-            transient=True,
-            redirect_stdout=False,
-        )
+        self._live = self._shown()
         self._verbose = verbose
         self._ends_at: float | None = None
         self._whole = self._all.add_task("clips", total=0, failed="", rate="", left="")
@@ -266,6 +258,14 @@ class BatchBars:
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
         self._live.stop()
 
+    def _shown(self) -> Live:
+        from rich.console import Group
+        from rich.live import Live
+
+        # Standard output stays what it is, and its lines are for whoever reads them.
+        bars = Group(self._all, self._each)
+        return Live(bars, console=self._console, refresh_per_second=8, transient=True, redirect_stdout=False)
+
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
         """The bars are gone for as long as this lasts."""
@@ -273,6 +273,7 @@ class BatchBars:
         try:
             yield
         finally:
+            self._live = self._shown()  # a used one would take the lines between for its own, and erase them
             self._live.start()
 
     def tell(self, event: BatchEvent) -> None:

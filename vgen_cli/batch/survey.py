@@ -1,7 +1,7 @@
 """What earlier runs have left: which clips of a batch are there, which can be taken over, which are to be made and why.
 
-A clip is trusted where the journal, its key and its bytes agree; one that no journal knows, where the recipe in it is
-the very one and it can be played. What stands at a place and is not this batch's is never replaced unasked. Changes
+A clip is trusted where the journal, its key and its bytes agree; one that no journal knows, where it carries the very
+key and can be played. What stands at a place and is not this batch's is never replaced unasked. Changes
 nothing on the disk, but for `take`.
 """
 
@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from models.errors import ModelError
 
 from ..errors import UsageError
 from ..media.destination import Destination, check_destination
@@ -23,9 +21,6 @@ from ..media.facts import ClipFacts
 from ..media.metadata import read_recipe
 from ..media.picture import picture_facts
 from ..media.probe import probe
-from ..pins import pin
-from ..recipe import Recipe
-from ..weights import named
 from .jobs import Job
 from .journal import FAILED as HAS_FAILED
 from .journal import STARTED, Entry, History, weigh
@@ -38,7 +33,7 @@ FAILED, UNFINISHED, GONE, AGAIN = "failed before", "unfinished", "gone", "made a
 KEPT = (THERE, ADOPTED, RENAMED)
 """Of a clip that need not be made."""
 
-_INPUTS, _WRITER = "inputs", "vgen"
+_KEY = "key"  # in the file, see `commands.recording`
 
 
 @dataclass(frozen=True)
@@ -158,17 +153,13 @@ class Survey:
         return False
 
     def _is_the_one(self, job: Job) -> bool:
-        """Whether a file carries the recipe of the job, made from the same files and weights, and can be played."""
+        """Whether a file says that it is the clip of the job, and can be played."""
         metadata = read_recipe(job.place.path)
-        if metadata is None:
+        if metadata is None or metadata.get(_KEY) != job.key:
             return False
-        try:
-            recipe = _recorded(metadata, job.recipe)
-            if named(recipe) != named(job.recipe) or self._planner.known(replace(job, recipe=recipe)).key != job.key:
-                return False
+        with contextlib.suppress(UsageError):
             return self._plays(job)
-        except (UsageError, ModelError):
-            return False
+        return False
 
     def _plays(self, job: Job) -> bool:
         wanted = self._planner.check(job).output
@@ -233,33 +224,6 @@ def facts_of(place: Destination) -> dict[str, Any]:
     facts: ClipFacts = probe(place.path)
     known = {"fps": float(facts.fps), "duration": float(facts.duration), "bitrate": facts.bitrate, "codec": facts.codec}
     return {"width": facts.width, "height": facts.height, "num_frames": facts.num_frames, **known}
-
-
-def _recorded(metadata: Mapping[str, Any], wanted: Recipe) -> Recipe:
-    """The recipe in a file; a file that entered is taken for the wanted recipe's where its content is the same.
-
-    Raises:
-        UsageError: it is none of this version.
-    """
-    names = {field.name for field in fields(Recipe)}
-    values = {name: value for name, value in metadata.items() if name not in (_INPUTS, _WRITER)}
-    if not names.issuperset(values):
-        raise UsageError("keys of another version")
-    recipe = Recipe.create(**values)
-    digests = metadata.get(_INPUTS)
-    here = {digest(path): path for path in wanted.files if os.path.exists(path)}
-    paths = {path: here.get(each, path) for path, each in digests.items()} if isinstance(digests, dict) else {}
-    moved: dict[str, Any] = {}
-    for name in ("image", "last_image", "video", "mask", "control"):
-        if value := getattr(recipe, name):
-            moved[name] = paths.get(value, value)
-    for name in ("images", "reference"):
-        if value := getattr(recipe, name):
-            moved[name] = tuple(paths.get(each, each) for each in value)
-    if recipe.image_at:
-        pins = map(pin, recipe.image_at)
-        moved["image_at"] = tuple(str(replace(each, path=paths.get(each.path) or each.path)) for each in pins)
-    return replace(recipe, **moved)
 
 
 def _aside(job: Job) -> str:

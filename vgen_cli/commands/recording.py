@@ -26,8 +26,8 @@ _MANY = frozenset(field.name for field in fields(Recipe) if "tuple" in str(field
 _LISTED = 10
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
-VERSION, INPUTS = "vgen", "inputs"
-"""Keys beside those of the recipe: who made the file, and the hashes of what entered."""
+VERSION, INPUTS, KEY = "vgen", "inputs", "key"
+"""Keys beside those of the recipe: who made the file, the hashes of what entered, and what the clip is known by."""
 
 SAME, CHANGED, MISSING, UNKNOWN = "the same", "changed", "missing", "there"
 
@@ -52,7 +52,7 @@ class Recording:
     @property
     def values(self) -> dict[str, Any]:
         """The keys of the recipe."""
-        return {name: value for name, value in self.metadata.items() if name not in (VERSION, INPUTS)}
+        return {name: value for name, value in self.metadata.items() if name not in (VERSION, INPUTS, KEY)}
 
     @property
     def digests(self) -> Mapping[str, Any]:

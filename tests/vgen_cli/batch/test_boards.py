@@ -134,7 +134,10 @@ def test_bars_are_gone_while_standard_output_is_written_to(monkeypatch):
         with shown.row(ROW), shown.aside():
             before = stream.getvalue()
             stream.write("a path\n")
+        shown.tell(BatchProgress(1, 0, 1))
     assert before.endswith("\033[2K")  # erased
+    after = stream.getvalue().partition("a path\n")[2]
+    assert "\033[1A" not in after.partition("clips")[0]  # what was written meanwhile stays
 
 
 def test_a_reader_that_went_away_does_not_stop_the_work():

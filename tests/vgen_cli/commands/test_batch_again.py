@@ -27,6 +27,22 @@ def rows(tmp_path):
     return write
 
 
+@pytest.fixture
+def rendered(rendered, monkeypatch):
+    """Files differ as their recipes do, and from one time to the next."""
+    pipeline = sys.modules["vgen_cli.cascade.pipeline"]
+    plain = pipeline.render
+
+    def render(plan, located, place, listener, **how):
+        facts = plain(plan, located, place, listener, **how)
+        if not place.is_folder:
+            place.path.write_bytes(f"clip {plan.recipe} {len(rendered)}".encode())
+        return facts
+
+    monkeypatch.setattr(pipeline, "render", render)
+    return rendered
+
+
 def lines(name, folder="rows"):
     return [json.loads(line) for line in (Path(folder) / name).read_text(encoding="utf-8").splitlines()]
 
