@@ -30,8 +30,7 @@ from .naming import destinations
 from .recording import Recording, read_recording, recipe_of
 
 EXAMPLES = (
-    ('vgen t2v "a heart growing" --draft -N 8 -o heart.mp4', "eight drafts, and heart-sheet.png to choose by"),
-    ("vgen promote 3 7", "the whole clips of two of them, by their seeds"),
+    ("vgen promote 3 7", "the whole clips of two of the drafts made last, by their seeds"),
     ("vgen promote heart-3.mp4 -o heart.mp4", "of a draft that was made some time ago"),
 )
 

@@ -16,6 +16,7 @@ from vgen_cli.cascade.device import GIB, Machine
 from vgen_cli.cascade.pipeline import TILED_PIXELS, open_session, render
 from vgen_cli.errors import MediaError, UsageError
 from vgen_cli.events import ClipFinished, FramesWritten, Note, StageFinished, StageStarted, StepDone
+from vgen_cli.kept.identity import job_key
 from vgen_cli.media.metadata import read_recipe
 from vgen_cli.plan import make_plan
 from vgen_cli.recipe import Recipe
@@ -54,6 +55,7 @@ def test_the_clip_carries_its_recipe(ready, metadata):
     assert (carried is not None) == metadata
     if carried:
         assert carried.pop("vgen")
+        assert carried.pop("key") == job_key(plan.recipe, located)
         assert Recipe.from_dict(carried) == plan.recipe
 
 
