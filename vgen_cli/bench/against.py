@@ -17,7 +17,7 @@ from ..events import Listener, StageFinished, StageStarted, StepDone
 from ..plan import Plan
 from . import theirs_ltx, theirs_wan
 from .measure import networks_of, stopwatch
-from .theirs import Setting, Side
+from .theirs import Setting, Side, library
 
 if TYPE_CHECKING:
     from models.checkpoint import Located
@@ -61,6 +61,20 @@ class Comparison:
             "ratio": self.ratio,
             "max_abs_difference": self.difference,
         }
+
+
+def check(session: Session) -> None:
+    """Whether the two sides can share their weights.
+
+    Raises:
+        UsageError: diffusers is not installed, or layers come and go, which theirs cannot.
+    """
+    library()
+    if session.residency.policy == "block" and session.machine.device.type != "cpu":
+        raise UsageError(
+            "--compare diffusers needs whole networks on the device, and this run streams them layer by layer; "
+            "try --offload model"
+        )
 
 
 @torch.inference_mode()

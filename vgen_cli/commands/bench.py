@@ -135,14 +135,14 @@ def _measured(
 
     located, random = _located(recipe, random=random)
     plan = make_plan(recipe, _prompted(located.card))
-    from ..bench import against, theirs
+    from ..bench import against
     from ..bench.measure import matmul_peak, measure, total
     from ..bench.weights import random_part, within
     from ..cascade.session import open_session
 
-    if compare:
-        theirs.library()
     session = open_session(plan, located, listener, random_part if random else None)
+    if compare:
+        against.check(session)
     notes = []
     if random:
         machine = session.machine

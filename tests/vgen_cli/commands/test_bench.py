@@ -6,8 +6,10 @@ import functools
 import importlib
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from models import catalog
 
@@ -241,6 +243,22 @@ def test_diffusers_is_asked_for_only_where_it_is_wanted(shell, monkeypatch):
     done = shell("bench", *QUICK, "--compare", "diffusers")
     assert done.code == 2
     assert "pip install diffusers" in done.err
+
+
+def test_layers_that_come_and_go_cannot_be_shared():
+    pytest.importorskip("diffusers")
+    from vgen_cli.bench import against
+    from vgen_cli.errors import UsageError
+
+    def session(policy, device):
+        return SimpleNamespace(
+            residency=SimpleNamespace(policy=policy), machine=SimpleNamespace(device=torch.device(device))
+        )
+
+    for fine in (("model", "cuda"), ("block", "cpu")):
+        against.check(session(*fine))
+    with pytest.raises(UsageError, match="--offload model"):
+        against.check(session("block", "cuda"))
 
 
 def test_a_family_of_unknown_shape_is_refused(shell, monkeypatch):
