@@ -20,6 +20,8 @@ from models.errors import ModelError
 
 from ..errors import EXIT_FAILED, VgenError
 from ..events import Note, StageStarted, ignore
+from ..kept.settings import settings
+from ..kept.store import Store
 from ..options import Debug, Json, Quiet
 from ..progress import reporting
 from ..quantities import human_bytes
@@ -137,10 +139,14 @@ def ffmpeg() -> str:
 
 
 def caches() -> str:
-    """Where downloaded models would lie."""
+    """Where downloaded models would lie, and work that is kept to go on with."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    return f"{HF_HUB_CACHE}{'' if Path(HF_HUB_CACHE).is_dir() else ' (nothing there yet)'}"
+    asked = settings()
+    size = sum(job.size for job in Store(asked.root).jobs())
+    places = {HF_HUB_CACHE: "nothing there yet", str(asked.root): "nothing kept"}
+    known = [f"{place}{'' if Path(place).is_dir() else f' ({words})'}" for place, words in places.items()]
+    return f"models in {known[0]}; kept work in {known[1]}{f', {human_bytes(size)}' if size else ''}"
 
 
 def weights() -> str:
