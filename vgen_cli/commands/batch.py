@@ -32,6 +32,7 @@ from ..batch.telling import Telling
 from ..errors import MediaError, RunError, UsageError
 from ..events import BatchStarted, Fault, Listener
 from ..explain import explain
+from ..kept.settings import settings
 from ..options import ShellOptions
 from ..progress import duration
 from ..quantities import human_bytes, human_rate
@@ -85,6 +86,7 @@ def batch(file: File, *, asked: BatchOptions, by: EngineOptions, rows: RowOption
 
 def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOptions, shell: ShellOptions) -> None:
     check_folder()
+    settings()  # of what is kept: said wrong, they are found now
     folder = Path(options.out_dir) if options.out_dir else Path(path.stem)
     asked = Asked(
         path,

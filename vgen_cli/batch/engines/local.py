@@ -73,7 +73,7 @@ class Local:
         begun = _Begun(job)
         try:
             listener = begun.told.enter_context(self._telling(job))
-            begun.rendering = self._make(job, listener)
+            begun.rendering = self._make(job, listener, begun.told)
         except Exception as fault:
             self._failed(begun, fault)
         except BaseException as wish:
@@ -97,12 +97,14 @@ class Local:
         if not isinstance(fault, VgenError):
             self._sessions.clear()  # what is loaded may be half moved, or is what filled the memory
 
-    def _make(self, job: Job, listener: Listener) -> Rendering:
+    def _make(self, job: Job, listener: Listener, told: ExitStack) -> Rendering:
         from ...cascade.pipeline import open_session, render_ahead
+        from ...kept.keeper import keeping
 
         plan, located = self._planner.plan(job)
         for note in plan.notes:
             listener(Note(note))
+        keeper = told.enter_context(keeping(plan, located, listener))
         session = self._sessions.get(home(job.recipe))
         if session is None and not plan.on_frames:
             session = open_session(self._planner.largest(job.recipe), located, listener)
@@ -115,6 +117,7 @@ class Local:
             overwrite=job.replaces,
             metadata=self._metadata,
             session=session,
+            keeper=keeper,
             recorded=job.recorded,
         )
 
