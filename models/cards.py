@@ -196,7 +196,6 @@ class ModelCard:
         width, height, num_frames, fps: of the file when nothing is asked.
         base_fps: frames a second the base stage makes; a starting point only where `takes_rate`.
         takes_rate: the base stage is told the rate (it enters the time axis of its rotary positions).
-        draft_steps: base steps of a draft.
         text_tokens: prompt length, padded or cut to.
         text_mask: whether the text encoder is given the padding mask.
         text_zeroed: features of padding become zeros, which the transformer then attends to without a mask.
@@ -249,7 +248,6 @@ class ModelCard:
     base_fps: Fraction
     takes_rate: bool
     stages: tuple[Stage, ...]
-    draft_steps: int
     folder_source: str = ""
     layers: int = 0
     weights_dtype: str = "bfloat16"
