@@ -51,7 +51,7 @@ def test_there_are_lines_of_every_kind():
     assert ("vgen", "t2v", "a red circle moving right on a blue background", "-o", "clip.mp4") in LINES
     assert ("pip", "install", ".[test]") in LINES
     assert ("pytest",) in LINES
-    assert {words[0] for words in LINES} == {"vgen", "pip", "pytest", "python", "ffplay"}
+    assert {words[0] for words in LINES} == {"vgen", "pip", "pytest", "python", "ffplay", "ray"}
 
 
 @pytest.fixture(scope="session")
