@@ -25,6 +25,7 @@ from ...quantities import quoted
 INSTALL = "pip install 'vgen-cli[ray]'"
 _STORE = 256 << 20  # bytes of the object store of a cluster of our own, which holds files on their way
 _REACH = 5.0  # seconds to wait for an address
+_TOKEN = "copy ~/.ray/auth_token of its head, and set RAY_AUTH_MODE=token"
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _join(ray: Any, where: str, workers: int | None) -> None:
     code = {"py_modules": [str(house / "models"), str(house / "vgen_cli")]}
     try:
         ray.init(where, runtime_env=code, log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (ConnectionError, RuntimeError, OSError, ValueError) as fault:
+    except (ray.exceptions.RayError, ConnectionError, RuntimeError, OSError, ValueError) as fault:
         if ray.is_initialized():
             ray.shutdown()
         raise _refused(where, str(fault)) from None
@@ -166,7 +167,11 @@ def _refused(where: str, text: str) -> UsageError | RunError:
         return RunError(f"no Ray cluster can be started here: {first}")
     if where == "auto":
         return UsageError("--address auto: no Ray cluster runs on this machine; begin one with `ray start --head`")
-    return UsageError(f"--address {where}: this machine cannot join the cluster: {first}")
+    if "token" in text:
+        return UsageError(f"--address {where}: the cluster wants a token, and there is none here; {_TOKEN}")
+    return UsageError(
+        f"--address {where}: this machine cannot join the cluster: {first}; if that wants a token, {_TOKEN}"
+    )
 
 
 @contextlib.contextmanager
@@ -198,11 +203,16 @@ def _muted(ray: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
-    """Without the remarks that Ray makes as it starts."""
+    """Without the remarks that Ray makes as it starts, some of them past Python."""
     logger = logging.getLogger("ray")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    try:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # standard error is closed
+            ours, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            stack.callback(os.close, ours)
+            stack.callback(os.dup2, ours, 2)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
         yield
-    finally:
-        logger.setLevel(max(level, logging.ERROR))
+    logger.setLevel(max(level, logging.ERROR))

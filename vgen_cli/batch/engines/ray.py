@@ -66,7 +66,11 @@ class Ray:
         with joined(self._address, self._workers) as ray:
             found = nodes(ray)
             each = share(found, self._workers, self._gpus)
-            taking = f"{each.gpus:g} GPU" if each.gpus else f"{each.cpus or 1} of their cores"
-            self._say(f"{each.workers} workers on {len(found)} machines, each with {taking}")
+            taking = f"{each.gpus:g} GPU" if each.gpus else _counted(each.cpus or 1, "core")
+            self._say(f"{_counted(each.workers, 'worker')} of {taking} on {_counted(len(found), 'machine')}")
             setup = Setup(os.getcwd(), max(1, each.cpus), self._options)
             yield RayCrew(ray, each, setup, fixed=self._workers is not None)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -82,6 +82,7 @@ def ray(monkeypatch):
     """A module in the place of Ray: `ray.fault` is what joining raises."""
     module = types.ModuleType("ray")
     module.asked, module.joined, module.fault = [], False, None
+    module.exceptions = types.SimpleNamespace(RayError=type("RayError", (Exception,), {}))
     module._private = types.SimpleNamespace(worker=types.SimpleNamespace(print_to_stdstream=print))
     module.__spec__ = importlib.util.spec_from_loader("ray", None)
 
@@ -154,6 +155,12 @@ This process on node 10.0.0.2 was started with:
     [
         ("a:1", RuntimeError(MISMATCH), UsageError, "runs Ray 2.40.0 and Python 3.10.4, and this is Ray 2.60.0"),
         ("a:1", RuntimeError("odd\nand long"), UsageError, "--address a:1: this machine cannot join the cluster: odd"),
+        (
+            "a:1",
+            RuntimeError("no authentication token was found"),
+            UsageError,
+            "wants a token, and there is none here; copy",
+        ),
         ("auto", ConnectionError("none"), UsageError, "no Ray cluster runs on this machine"),
         ("local", OSError("no room"), RunError, "no Ray cluster can be started here: no room"),
     ],
