@@ -51,7 +51,7 @@ FLOORS = (
     (r"vgen_cli/cascade/(conditioning|context|denoising|entering|given|keeper|keeping)\.py", 7),
     (r"vgen_cli/cascade/(ladder|prompts|session|surroundings)\.py", 7),
     (r"vgen_cli/cascade/stages\.py", 8),
-    (r"vgen_cli/cascade/pipeline\.py", 9),
+    (r"vgen_cli/cascade/(pipeline|together)\.py", 9),
     (r"vgen_cli/(batch/engines|bench)/.*", 10),
     (r"vgen_cli/commands/.*", 11),
     (r"vgen_cli/(app|api)\.py", 12),

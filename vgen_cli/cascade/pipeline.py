@@ -238,6 +238,12 @@ def _cascade(
     given: Iterator[Frames] | None,
 ) -> Iterator[Frames]:
     """The made clip, window after window."""
+    clips = _windows(plan, opened(plan, located, clock, session, keeper), clock, given)
+    return frames.joined(frames.turned(clips, plan.windows.count) if plan.backwards else clips, plan.windows.overlap)
+
+
+def opened(plan: Plan, located: Located, clock: Clock, session: Session, keeper: Keeper | None) -> Context:
+    """What all windows of a plan share, its prompts read."""
     recipe, card = plan.recipe, card_for(plan.recipe, located.card)
     clock.machine = session.machine
     device.limit(session.machine)
@@ -256,8 +262,7 @@ def _cascade(
         with clock.stage(ENCODE_PROMPT):
             conditioning = context.run(ENCODE_PROMPT, plan.stages[0], lambda _: _read(plan, card, session))
         context = replace(context, conditioning=conditioning)
-    clips = _windows(plan, context, clock, given)
-    return frames.joined(frames.turned(clips, plan.windows.count) if plan.backwards else clips, plan.windows.overlap)
+    return context
 
 
 def _ladder(plan: Plan, session: Session, listener: Listener) -> Ladder:
