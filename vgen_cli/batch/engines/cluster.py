@@ -12,8 +12,9 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -24,6 +25,7 @@ from ...quantities import quoted
 
 INSTALL = "pip install 'vgen-cli[ray]'"
 _STORE = 256 << 20  # bytes of the object store of a cluster of our own, which holds files on their way
+_LONGEST = 36  # letters of a folder in which the names of its sockets are not too long
 _REACH = 5.0  # seconds to wait for an address
 _TOKEN = "copy ~/.ray/auth_token of its head, and set RAY_AUTH_MODE=token"
 
@@ -131,23 +133,27 @@ def joined(address: str | None, workers: int | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    with _handlers_kept(), _calm():
-        _join(ray, address or "local", workers)
-    try:
-        with _muted(ray):
-            yield ray
-    finally:
-        with _handlers_kept():
-            ray.shutdown()
+    with contextlib.ExitStack() as stack:
+        options = {} if address else stack.enter_context(_own(workers))
+        with _handlers_kept(), _calm():
+            _join(ray, address or "local", options)
+        stack.callback(ray.shutdown)
+        stack.enter_context(_muted(ray))
+        yield ray
 
 
-def _join(ray: Any, where: str, workers: int | None) -> None:
+@contextlib.contextmanager
+def _own(workers: int | None) -> Iterator[dict[str, Any]]:
+    """The options of a cluster that starts here; its files are gone when it is."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    cores = max(os.cpu_count() or 1, workers or 1)
+    options = {"include_dashboard": False, "object_store_memory": _STORE, "num_cpus": cores}
+    with tempfile.TemporaryDirectory(prefix="vgen-", ignore_cleanup_errors=True) as folder:
+        yield {**options, "_temp_dir": folder} if len(folder) < _LONGEST else options
+
+
+def _join(ray: Any, where: str, options: Mapping[str, Any]) -> None:
     house = Path(__file__).parents[3]
-    options: dict[str, Any] = {}
-    if where == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        cores = os.cpu_count() or 1
-        options = {"include_dashboard": False, "object_store_memory": _STORE, "num_cpus": max(cores, workers or 1)}
     code = {"py_modules": [str(house / "models"), str(house / "vgen_cli")]}
     try:
         ray.init(where, runtime_env=code, log_to_driver=False, logging_level=logging.CRITICAL, **options)
@@ -170,7 +176,8 @@ def _refused(where: str, text: str) -> UsageError | RunError:
     if "token" in text:
         return UsageError(f"--address {where}: the cluster wants a token, and there is none here; {_TOKEN}")
     return UsageError(
-        f"--address {where}: this machine cannot join the cluster: {first}; if that wants a token, {_TOKEN}"
+        f"--address {where}: this machine cannot join the cluster ({first}); it must be one of its own: "
+        f"ray start --address={where}; where that wants a token, {_TOKEN}"
     )
 
 
@@ -184,7 +191,8 @@ def _handlers_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 import sys
 import types
@@ -108,6 +109,7 @@ def test_one_that_starts_here_ends_with_the_block(ray):
     ((address, options),) = ray.asked
     assert address == "local"
     assert options["num_cpus"] >= 3
+    assert not os.path.exists(options.get("_temp_dir", "/none"))
     assert [path.rsplit("/", 1)[1] for path in options["runtime_env"]["py_modules"]] == ["models", "vgen_cli"]
 
 
@@ -154,7 +156,7 @@ This process on node 10.0.0.2 was started with:
     ("address", "fault", "kind", "words"),
     [
         ("a:1", RuntimeError(MISMATCH), UsageError, "runs Ray 2.40.0 and Python 3.10.4, and this is Ray 2.60.0"),
-        ("a:1", RuntimeError("odd\nand long"), UsageError, "--address a:1: this machine cannot join the cluster: odd"),
+        ("a:1", RuntimeError("odd\nand long"), UsageError, "--address a:1: this machine cannot join the cluster (odd)"),
         (
             "a:1",
             RuntimeError("no authentication token was found"),
