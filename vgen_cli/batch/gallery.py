@@ -34,21 +34,40 @@ _UNSAID = {field.name: field.default for field in fields(Recipe)}
 _STATES = {DONE: "done", FAILED: "failed"}
 
 
-def page(rows: Rows, history: History, *, running: bool) -> str:
-    """The page, as the journals say now.
+class Gallery:
+    """The page of a batch.
 
     Args:
-        running: whether more is to come.
+        rows: of the whole file; what they ask for is put into words once.
     """
-    shown = [*_cards(rows, history, running)]
-    shown.sort(key=lambda each: each["line"])
-    batch = {
-        "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "running": running,
-        "left_out": max(0, len(shown) - MOST),
-        "rows": shown[:MOST],
-    }
-    return filled(rows.file, batch)
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._asked = [_asked(job, rows.name(job)) for job in rows.jobs[:MOST]]
+
+    def page(self, history: History, *, running: bool) -> str:
+        """The page, as the journals say now.
+
+        Args:
+            running: whether more is to come.
+        """
+        shown = sorted(self._cards(history, running), key=lambda each: each["line"])
+        batch = {
+            "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "running": running,
+            "left_out": len(self._rows.jobs) - len(self._asked),
+            "rows": shown,
+        }
+        return filled(self._rows.file, batch)
+
+    def _cards(self, history: History, running: bool) -> Iterator[dict[str, Any]]:
+        posters = _names(self._rows.folder / POSTERS)
+        for job, asked in zip(self._rows.jobs, self._asked, strict=False):
+            entry = self._rows.entry(job, history)
+            status = _STATES.get(entry.event, "working" if running else "waiting") if entry else "waiting"
+            yield {**asked, "status": status, **_became(job, entry, posters)}
+        for line, error in self._rows.bad.items():
+            yield {"line": line, "status": BAD, "error": error}
 
 
 def filled(title: str, batch: Mapping[str, Any]) -> str:
@@ -78,16 +97,6 @@ def _part(name: str) -> str:
 def _hash(text: str) -> str:
     """What a content security policy allows a text by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _cards(rows: Rows, history: History, running: bool) -> Iterator[dict[str, Any]]:
-    posters = _names(rows.folder / POSTERS)
-    for job in rows.jobs:
-        entry = rows.entry(job, history)
-        status = _STATES.get(entry.event, "working" if running else "waiting") if entry else "waiting"
-        yield {**_asked(job, rows.name(job)), "status": status, **_became(job, entry, posters)}
-    for line, error in rows.bad.items():
-        yield {"line": line, "status": BAD, "error": error}
 
 
 def _asked(job: Job, name: str) -> dict[str, Any]:

@@ -92,11 +92,12 @@ class Namer:
         return parse_destination(path)
 
     def _filled(self, recipe: Recipe, index: int, line: int) -> str:
-        values = {"index": index, "line": line, "slug": self.slug(recipe)}
-        values.update({name: _plain(value) for name, value in recipe.to_dict().items()})
-        missing = [name for name, _ in self._parts() if name not in values]
-        if missing:
-            raise UsageError(f"--name-template wants {missing[0]}, which is not said; say it, or leave the field out")
+        values: dict[str, object] = {"index": index, "line": line, "slug": self.slug(recipe)}
+        for name, _ in self._parts():
+            value = values[name] if name in values else getattr(recipe, name)
+            if value is None:
+                raise UsageError(f"--name-template wants {name}, which is not said; say it, or leave the field out")
+            values[name] = value if name in _OF_THE_ROW else _plain(value)
         try:
             return self.template.format_map(values)
         except ValueError as fault:
@@ -105,7 +106,10 @@ class Namer:
 
 def _plain(value: object) -> object:
     """A value of a recipe as part of a name, without what parts folders."""
-    return value if isinstance(value, int | float) else re.sub(r"[\\/:\s]+", "-", str(value)).strip("-.")
+    if isinstance(value, int | float):
+        return value
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return re.sub(r"[\\/:\s]+", "-", text).strip("-.")
 
 
 def _with_seed(name: str, seed: int | None) -> str:

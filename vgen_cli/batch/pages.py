@@ -57,7 +57,8 @@ class Pages:
         self._thread.join()
 
     def _work(self) -> None:
-        self._write(running=True)
+        pages = gallery.Gallery(self._rows)
+        self._write(pages, running=True)
         for job in self._rows.jobs:
             self._picture(job)  # of clips that were there, and lack one
             if not self._waiting.empty():
@@ -65,10 +66,10 @@ class Pages:
         while (latest := self._waiting.get()) is not None:
             self._picture(latest)
             if time.monotonic() >= self._due:
-                self._write(running=True)
+                self._write(pages, running=True)
         for job in self._rows.jobs:
             self._picture(job)
-        self._write(running=False)
+        self._write(pages, running=False)
 
     def _picture(self, job: Job) -> None:
         target = self._folder / POSTERS / gallery.poster_name(job)
@@ -81,13 +82,13 @@ class Pages:
             if entry is not None and entry.event == DONE:
                 make_poster(job.place, dict(entry.values.get("facts") or {}), target, self._folder / HIDDEN)
 
-    def _write(self, *, running: bool) -> None:
+    def _write(self, pages: gallery.Gallery, *, running: bool) -> None:
         began = time.monotonic()
         try:
             with guarded(self._folder):
                 self._history.update()
                 write_whole(self._folder / REPORT, report.text(report.records(self._rows, self._history)))
-                write_whole(self._folder / GALLERY, gallery.page(self._rows, self._history, running=running))
+                write_whole(self._folder / GALLERY, pages.page(self._history, running=running))
             self.trouble = ""
         except Exception as fault:
             self.trouble = f"the report and the gallery are not up to date: {explain(fault)[0]}"
