@@ -58,9 +58,14 @@ def is_begun(folder: Path) -> bool:
     return (folder / HIDDEN).is_dir()
 
 
-def written(folder: Path) -> dict[Path, int]:
-    """How long the journals in a folder are."""
-    return {path: path.stat().st_size for path in journals(folder)}
+def written(folder: Path, shard: Shard) -> dict[Path, int]:
+    """How long the journals in a folder are, but for those of shards that may be at work beside this one."""
+    beside = f"-of-{shard.of}.jsonl"
+    return {
+        path: path.stat().st_size
+        for path in journals(folder)
+        if path.name == shard.journal or not path.name.endswith(beside)
+    }
 
 
 def is_ours(name: str) -> bool:

@@ -97,7 +97,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         skip_bad=bool(options.skip_bad),
         encoders=not shell.dry_run,
     )
-    cluster = by.options()
+    cluster, size = by.options(), by.together()
     elsewhere = cluster is not None and cluster["address"] is not None  # the weights and the devices
     if cluster is not None and not shell.dry_run:
         reach(cluster["address"])
@@ -108,7 +108,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         begun = is_begun(folder) and not shell.dry_run
         if begun:
             stack.enter_context(alone(folder, asked.shard))
-        before = written(folder)
+        before = written(folder, asked.shard)
         checked = check(asked, defaults, namer, planner, (lambda _: None) if elsewhere else check_device)
         check_out_dir(folder)
         if shell.dry_run:
@@ -117,7 +117,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         _make_folders(folder, checked)
         if not begun:
             stack.enter_context(alone(folder, asked.shard))
-            if written(folder) != before:
+            if written(folder, asked.shard) != before:
                 raise UsageError(f"another vgen batch has just been at work in {folder}; run the command again")
         findings = checked.survey.take(checked.findings)
         sweep(folder, asked.shard, (job.place.path for job in checked.rows.jobs))
@@ -127,7 +127,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         )
         run = _Run(checked, findings, planner, journal, shown, shell)
         if cluster is None:
-            engine: Engine = Local(planner, run.clip, metadata=options.metadata is not False)
+            engine: Engine = Local(planner, run.clip, metadata=options.metadata is not False, batch_size=size)
         else:
             from ..batch.engines.ray import Ray
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vgen_cli.batch.outdir import Shard, alone, guarded, is_begun, is_ours, refusal, sweep, write_whole
+from vgen_cli.batch.outdir import Shard, alone, guarded, is_begun, is_ours, refusal, sweep, write_whole, written
 from vgen_cli.errors import UsageError
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -123,3 +123,11 @@ def test_a_folder_that_takes_no_more(tmp_path):
     assert "is full; free some space" in refusal(tmp_path, 1 << 60)
     assert "cannot be written any more: No such file" in refusal(tmp_path / "gone", 1000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_write_is_known_from_what_shards_write_beside(tmp_path):
+    for name, content in (("journal.jsonl", "1"), ("journal-1-of-2.jsonl", "12"), ("journal-2-of-2.jsonl", "123")):
+        (tmp_path / name).write_text(content)
+    sizes = {path.name: size for path, size in written(tmp_path, Shard(1, 2)).items()}
+    assert sizes == {"journal.jsonl": 1, "journal-1-of-2.jsonl": 2}
+    assert len(written(tmp_path, Shard())) == 3

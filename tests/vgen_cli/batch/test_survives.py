@@ -389,3 +389,26 @@ def test_a_folder_that_cannot_be_written_any_more(night, undisturbed, way, tmp_p
         assert 2 <= len(clips(out)) < 12
         assert nursery.run("batch", "rows.txt", "--out-dir", out, *TINY)[0] == 0
     assert_whole(out, watcher, undisturbed("rows.txt"))
+
+
+@pytest.mark.slow
+def test_shards_begin_at_once_and_share_a_folder(night, undisturbed):
+    """One of them is killed on the way; whoever is through last has written the report of all."""
+    folder, nursery = night
+    out, other = folder / "shards", Nursery(folder)
+    halves = [("batch", "rows.txt", "--out-dir", out, "--shard", f"{part}/2", *TINY) for part in (1, 2)]
+    process = nursery.start(*halves[0])
+    other.start(*halves[1])
+    while len(clips(out)) < 3:
+        time.sleep(0.005)
+    os.killpg(process, signal.SIGKILL)
+    nursery.end()
+    again = nursery.run(*halves[0])
+    assert (again[0], other.end()[0]) == (0, 0), again[1]
+    other.close()
+    assert digests(out) == undisturbed("rows.txt")
+    report = [json.loads(line) for line in (out / "report.jsonl").read_text().splitlines()]
+    assert [each["line"] for each in report] == list(range(1, 13))
+    assert {path.name for path in out.glob("*.jsonl")} == {
+        "journal-1-of-2.jsonl", "journal-2-of-2.jsonl", "report.jsonl",
+    }  # fmt: skip
