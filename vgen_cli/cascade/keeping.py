@@ -119,7 +119,7 @@ def _taken_up(context: Context, found: Tensors) -> Tensor:
 
 
 def _copied(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous()
+    return tensor.detach().to("cpu", copy=True).contiguous()  # a file has no two tensors of the same memory
 
 
 def _start_mark(context: Context, footage: Frames | None) -> str:

@@ -76,7 +76,8 @@ class JobKeeper:
                 self._say(f"what was kept of the {place.kind} stage is damaged: it is made again")
                 continue
             if found == mark:
-                self._say(f"job {self.record.key} goes on where it was: {self.reached}")
+                if self.reached:  # not by this very process, whose memory ran out
+                    self._say(f"job {self.record.key} goes on where it was: {self.reached}")
                 self.always = True
                 return tensors
             self._say("what was kept of another machine or version, or of another beginning, is made again")
@@ -89,12 +90,13 @@ class JobKeeper:
             return
         if not self.open or not (self.always or worked >= min(WORTH, self.settings.every)):
             return
-        content = save(dict(tensors()), {"mark": mark})
-        piece = Piece(link, *place[:2], place.step, place.steps, place.kind, _digest(content))
         try:
-            self._write(piece, content)
+            content = save(dict(tensors()), {"mark": mark})
+            self._write(Piece(link, *place[:2], place.step, place.steps, place.kind, _digest(content)), content)
         except OSError as fault:
             self._give_up(f"{fault.strerror or fault} ({self.store.root})")
+        except (MemoryError, RuntimeError, SafetensorError) as fault:
+            self._give_up((str(fault).strip().splitlines() or [type(fault).__name__])[0])
         self.always, self.begun = True, time.monotonic()
 
     def of_link(self, number: int) -> Link:

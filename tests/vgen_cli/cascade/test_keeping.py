@@ -35,7 +35,11 @@ class Memory:
         return found[-1][1] if found else None
 
     def save(self, place, mark, tensors):
-        self.saved.append((self.link, place, mark, {name: tensor.clone() for name, tensor in tensors().items()}))
+        kept = {name: tensor.clone() for name, tensor in tensors().items()}
+        assert len({tensor.data_ptr() for tensor in tensors().values() if tensor.numel()}) == len(
+            [tensor for tensor in kept.values() if tensor.numel()]
+        )
+        self.saved.append((self.link, place, mark, kept))
 
     def of_link(self, number):
         return Memory(self.saved, number)

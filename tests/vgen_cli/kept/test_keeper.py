@@ -200,6 +200,20 @@ def test_a_full_disk_ends_the_keeping_and_not_the_work(job, store, monkeypatch, 
     assert os.strerror(code) in told[0]
 
 
+@pytest.mark.parametrize("fault", [MemoryError(), RuntimeError("no memory is left\nfor that")])
+def test_no_memory_to_copy_ends_the_keeping_and_not_the_work(job, store, fault):
+    def never():
+        raise fault
+
+    ready = job()
+    with ready.keeping() as keeper:
+        keeper.save(BASE, "mark", never)
+    assert ready.notes == [
+        f"the work on this clip is not kept any more: {str(fault).split(chr(10))[0] or 'MemoryError'}"
+    ]
+    assert store.jobs() == []
+
+
 def test_a_cache_that_cannot_be_written_to_is_said(job, cache):
     cache.write_text("a file where the folder should be")
     ready = job()
