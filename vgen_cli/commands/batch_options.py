@@ -107,6 +107,16 @@ GpusPerWorker = Annotated[
     _engine("--gpus-per-worker", metavar="X", help="May be a part of one: 0.5. Default: 1, or 0 where there are none."),
 ]
 
+BatchSize = Annotated[
+    Text,
+    _engine(
+        "--batch-size",
+        metavar="N",
+        help="So many rows of the same model, size, length and sampling that follow one another are denoised together, "
+        "in more memory; their frames are those of each alone, up to rounding. Default: 1.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -116,6 +126,18 @@ class EngineOptions:
     address: Address = None
     workers: Workers = None
     gpus_per_worker: GpusPerWorker = None
+    batch_size: BatchSize = None
+
+    def together(self) -> int:
+        """How many rows this process denoises together.
+
+        Raises:
+            UsageError: no such number, or another engine, whose workers make clip after clip.
+        """
+        size = _parsed("--batch-size", self.batch_size, lambda text: whole(text, 1, 1024, "rows"))
+        if size is not None and self.options() is not None:
+            raise UsageError("--batch-size is for --engine local; leave one of them out")
+        return size or 1
 
     def options(self) -> dict[str, Any] | None:
         """What `Ray` is told; None where this process makes the clips. RAY_ADDRESS stands for an address not said.

@@ -15,7 +15,7 @@ from vgen_cli.batch.engines.local import Local
 from vgen_cli.batch.jobs import Job
 from vgen_cli.batch.planner import Planner
 from vgen_cli.errors import MediaError
-from vgen_cli.events import ignore
+from vgen_cli.events import Note, StepDone
 from vgen_cli.media.destination import Destination
 from vgen_cli.recipe import Recipe
 
@@ -29,6 +29,7 @@ class Cascade:
         faults: what a clip raises while its frames are made; bad_files: while its file is written.
         waited, stopped: clips whose files were waited for, or given up.
         over: clips whose files need not be waited for.
+        groups: seeds of clips that were denoised together; room: for so many at once. keepers: that clips were given.
     """
 
     opened: list = field(default_factory=list)
@@ -38,13 +39,27 @@ class Cascade:
     waited: list = field(default_factory=list)
     stopped: list = field(default_factory=list)
     over: set = field(default_factory=set)
+    keepers: list = field(default_factory=list)
+
+    groups: list = field(default_factory=list)
+    room: int = 99
+
+    def denoised(self, plans, located, session, keepers, listener):
+        self.groups.append([plan.recipe.seed for plan in plans])
+        if len(plans) > self.room:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        if any(plan.recipe.steps == 666 for plan in plans):
+            raise ValueError("odd")
+        listener(StepDone("base", 1, 1))
+        return [f"known {plan.recipe.seed}" for plan in plans], {"base": 2.0}
 
     def open_session(self, plan, located, listener):
         self.opened.append(plan)
         return len(self.opened)
 
-    def render_ahead(self, plan, located, place, listener, *, overwrite, metadata, session, **_):
+    def render_ahead(self, plan, located, place, listener, *, overwrite, metadata, session, keeper, **_):
         self.sessions.append(session)
+        self.keepers.append(keeper)
         name = place.path.stem
         if name in self.faults:
             raise self.faults[name]
@@ -53,7 +68,7 @@ class Cascade:
             self.waited.append(name)
             if name in self.bad_files:
                 raise self.bad_files[name]
-            return {"path": str(place)}
+            return {"path": str(place), "seconds": {"decode": 1.0}}
 
         return SimpleNamespace(is_over=lambda: name in self.over, result=result, stop=lambda: self.stopped.append(name))
 
@@ -64,6 +79,11 @@ def cascade(monkeypatch):
     stub = types.ModuleType("vgen_cli.cascade.pipeline")
     stub.open_session, stub.render_ahead = made.open_session, made.render_ahead
     monkeypatch.setitem(sys.modules, "vgen_cli.cascade.pipeline", stub)
+    together = types.ModuleType("vgen_cli.cascade.together")
+    together.fits = lambda plan, card: plan.recipe.command == "t2v"
+    together.alike = lambda one, other, card: one.stages == other.stages
+    together.denoised = made.denoised
+    monkeypatch.setitem(sys.modules, "vgen_cli.cascade.together", together)
     return made
 
 
@@ -81,19 +101,25 @@ def told():
     return []
 
 
+@pytest.fixture
+def heard():
+    """What was told of clips: `(line, event)`."""
+    return []
+
+
 @pytest.fixture(params=[True, False], ids=["ahead", "in turn"])
-def run(request, told):
-    def start(made):
+def run(request, told, heard):
+    def start(made, **options):
         planner = Planner()
         for job in made:
             planner.check(job)
-        return Local(planner, listening, ahead=request.param).run(made)
+        return Local(planner, listening, ahead=request.param, **options).run(made)
 
     @contextlib.contextmanager
     def listening(job):
         told.append(job.line)
         try:
-            yield ignore
+            yield lambda event: heard.append((job.line, event))
         finally:
             told.remove(job.line)
 
@@ -175,4 +201,67 @@ def test_closing_stops_the_work(cascade, run, told):
     results.close()
     assert len(cascade.sessions) == 1 + run.ahead
     assert cascade.stopped == ["2"][: int(run.ahead)]
+    assert told == []
+
+
+def seeds(*values):
+    return jobs(*({"seed": number, **each} for number, each in enumerate(values, 1)))
+
+
+def test_what_is_alike_and_follows_one_another_is_denoised_together(cascade, run, heard, told):
+    others = {"width": 256}
+    found = list(run(seeds({}, {}, {}, {}, others, {}, {"device": "cpu"}, {"device": "cpu"}), batch_size=3))
+    assert cascade.groups == [[1, 2, 3], [7, 8]]
+    assert [result.job.line for result in found] == list(range(1, 9))
+    assert not any(result.error for result in found)
+    assert cascade.keepers[:3] == ["known 1", "known 2", "known 3"]
+    assert [keeper for keeper in cascade.keepers[3:6] if isinstance(keeper, str)] == []
+    assert [result.facts["seconds"] for result in found[2:4]] == [{"base": 2.0, "decode": 1.0}, {"decode": 1.0}]
+    assert [line for line, event in heard if isinstance(event, StepDone)] == [1, 2, 3, 7, 8]
+    assert told == []
+
+
+def test_one_by_one_is_the_rule(cascade, run):
+    assert len(list(run(seeds({}, {})))) == 2
+    assert cascade.groups == []
+
+
+def test_a_group_that_does_not_fit_is_made_in_halves(cascade, run, heard):
+    cascade.room = 2
+    found = list(run(seeds(*[{}] * 8), batch_size=4))
+    assert cascade.groups == [[1, 2, 3, 4], [1, 2], [3, 4], [5, 6], [7, 8]]
+    assert not any(result.error for result in found)
+    said = [(line, event.text) for line, event in heard if isinstance(event, Note) and "together" in event.text]
+    assert said == [(line, "4 clips together ran out of memory: 2 at a time") for line in (1, 2, 3, 4)]
+
+
+def test_a_group_fails_at_once_where_no_other_way_is_wanted(cascade, run):
+    cascade.room = 2
+    found = list(run(seeds(*[{"fallback": False}] * 3), batch_size=3))
+    assert [result.error for result in found] == [
+        "3 clips together ran out of memory, and --no-fallback was given; ask for a smaller --batch-size"
+    ] * 3
+    assert cascade.groups == [[1, 2, 3]]
+
+
+def test_a_group_that_fails_otherwise_is_made_one_by_one(cascade, run, heard):
+    found = list(run(seeds({"steps": 666}, {"steps": 666}), batch_size=3))
+    assert not any(result.error for result in found)
+    assert "2 clips together failed (unexpected ValueError: odd" in heard[-1][1].text
+    assert not any(isinstance(keeper, str) for keeper in cascade.keepers)
+
+
+def test_a_wish_to_stop_amid_a_group(cascade, run, told):
+    cascade.faults = {"2": KeyboardInterrupt()}
+    results = run(seeds({}, {}, {}), batch_size=3)
+    assert next(results).job.line == 1
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert told == []
+
+
+def test_one_of_a_group_may_fail(cascade, run, told):
+    cascade.faults = {"2": MediaError("ffmpeg died")}
+    found = list(run(seeds({}, {}, {}), batch_size=3))
+    assert [result.error for result in found] == ["", "ffmpeg died", ""]
     assert told == []
