@@ -97,7 +97,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         skip_bad=bool(options.skip_bad),
         encoders=not shell.dry_run,
     )
-    cluster, size = by.options(), by.together()
+    cluster = by.options()
     elsewhere = cluster is not None and cluster["address"] is not None  # the weights and the devices
     if cluster is not None and not shell.dry_run:
         reach(cluster["address"])
@@ -127,7 +127,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         )
         run = _Run(checked, findings, planner, journal, shown, shell)
         if cluster is None:
-            engine: Engine = Local(planner, run.clip, metadata=options.metadata is not False, batch_size=size)
+            engine: Engine = Local(planner, run.clip, metadata=options.metadata is not False)
         else:
             from ..batch.engines.ray import Ray
 
