@@ -97,7 +97,7 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         skip_bad=bool(options.skip_bad),
         encoders=not shell.dry_run,
     )
-    cluster = by.options()
+    cluster, together = by.options(), by.together()
     elsewhere = cluster is not None and cluster["address"] is not None  # the weights and the devices
     if cluster is not None and not shell.dry_run:
         reach(cluster["address"])
@@ -127,7 +127,8 @@ def _batch(path: Path, options: BatchOptions, by: EngineOptions, rows: RowOption
         )
         run = _Run(checked, findings, planner, journal, shown, shell)
         if cluster is None:
-            engine: Engine = Local(planner, run.clip, metadata=options.metadata is not False)
+            metadata = options.metadata is not False
+            engine: Engine = Local(planner, run.clip, metadata=metadata, batch_size=together)
         else:
             from ..batch.engines.ray import Ray
 
