@@ -88,7 +88,8 @@ class Batch:
 
     @property
     def events(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        lines = self.log.read_text().rpartition("\n")[0].splitlines()
+        return [json.loads(line) for line in lines]
 
 
 def journal(out):
@@ -147,6 +148,28 @@ def test_one_is_killed_in_the_middle(cluster, rows, tmp_path, what):
     assert any("is gone (" in note and "will be made by another" in note for note in notes)
     begun = Counter(each["line"] for each in journal(batch.out) if each["event"] == "started")
     assert sum(begun.values()) <= ROWS + 3  # what was in flight, and nothing else, is made twice
+
+
+def test_a_row_that_kills_its_worker_again_and_again(cluster, tmp_path):
+    """Whoever begins the first row is killed: it is given up, and the others are made."""
+    cluster.kill("two")
+    rows = tmp_path / "rows.txt"
+    rows.write_text("a red circle --s 1000 --d 1\na blue star --d 2\na green ring --d 3\n")
+    batch = Batch(rows, tmp_path / "out", "--engine", "ray", "--address", cluster.address, env=cluster.env)
+    killed = 0
+    while batch.process.poll() is None:
+        begun = [event for event in batch.events if (event["event"], event.get("line")) == ("row_started", 1)]
+        if len(begun) > killed:
+            killed += 1
+            for pid in cluster.actors("one"):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    assert batch.end() == 1
+    (failed,) = [event for event in batch.events if event["event"] == "row_failed"]
+    assert failed["line"] == 1
+    assert failed["error"] == "3 workers ended over it; the last one: its process was killed"
+    assert killed == 3
+    assert [path.name[:4] for path in sorted(batch.out.glob("*.mp4"))] == ["0002", "0003"]
 
 
 def test_a_machine_that_comes_later_takes_part(cluster, rows, tmp_path):
