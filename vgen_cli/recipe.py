@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import partial
 from pathlib import PurePath
@@ -412,7 +412,8 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that were said, as JSON values."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in values if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

@@ -1,13 +1,13 @@
 """Jobs → plans and located weights: everything about a clip that can be known before a weight is opened.
 
-Each model is located once, and rows that differ in prompt and seed alone are planned once. Knows no prompt file.
+Each model is located and looked at once, and rows that differ in prompt and seed alone are planned once. Knows no prompt file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..media.encode import encoder_of
@@ -42,6 +42,7 @@ class Planner:
         self._notes: dict[str, None] = {}
         self._checked: dict[tuple[Recipe, str], Plan] = {}
         self._largest: dict[Home, Plan] = {}
+        self._weights: dict[int, Mapping[str, Any]] = {}  # by the identity of what `_located` holds on to
 
     def plan(self, job: Job) -> tuple[Plan, Located]:
         """The plan of a job, and where the weights are.
@@ -64,10 +65,13 @@ class Planner:
         Raises:
             UsageError: a file that enters, or one of the weights, cannot be read.
         """
-        from ..kept.identity import job_key
+        from ..kept.identity import job_key, weights_of
 
+        found = self._located(job.recipe)
         try:
-            return replace(job, key=job_key(job.recipe, self._located(job.recipe)))
+            if id(found) not in self._weights:
+                self._weights[id(found)] = weights_of(found)
+            return replace(job, key=job_key(job.recipe, found, self._weights[id(found)]))
         except OSError as fault:
             raise UsageError(f"{fault.filename or 'a file'} cannot be read: {fault.strerror or fault}") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -37,17 +38,19 @@ _SAMPLES, _SAMPLE = 16, 1 << 12
 """So many pieces of a weight file's data are looked at, of so many bytes."""
 
 
-def job_key(recipe: Recipe, located: Located) -> str:
+def job_key(recipe: Recipe, located: Located, weights: Mapping[str, Any] | None = None) -> str:
     """What a job is known by, from one run to the next: 16 hexadecimal digits.
 
     Args:
         recipe: with its seed.
         located: its model, from `weights.located`.
+        weights: `weights_of` that model, where many jobs have the same one.
 
     Raises:
         OSError: a file that enters, or one of the weights, cannot be read.
     """
-    return _hash({"format": FORMAT, "recipe": _asked(recipe), "model": _model(located)})[:16]
+    model = weights_of(located) if weights is None else weights
+    return _hash({"format": FORMAT, "recipe": _asked(recipe), "model": model})[:16]
 
 
 def work_key(recipe: Recipe, located: Located) -> str:
@@ -74,13 +77,17 @@ def _asked(recipe: Recipe) -> dict[str, Any]:
     return said
 
 
-def _model(located: Located) -> dict[str, Any]:
-    """The card by its name, what a folder said beside the weights, and the weights of every part."""
+def weights_of(located: Located) -> dict[str, Any]:
+    """What a model is known by: its card's name, what a folder said beside the weights, the weights of every part.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
     card = located.card
     return {
         "card": [card.name, card.pipeline, card.scheduler],
         "parts": {name: _part(part) for name, part in sorted(located.parts.items())},
-        "upsampler": located.upsampler and _model(located.upsampler),
+        "upsampler": located.upsampler and weights_of(located.upsampler),
     }
 
 
