@@ -1,6 +1,7 @@
 """Jobs → plans and located weights: everything about a clip that can be known before a weight is opened.
 
-Each model is located and looked at once, and rows that differ in prompt and seed alone are planned once. Knows no prompt file.
+Each model is located and looked at once; rows that differ in prompt and seed alone are planned once. Knows no prompt
+file.
 """
 
 from __future__ import annotations
