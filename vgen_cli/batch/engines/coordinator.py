@@ -55,6 +55,7 @@ class Coordinator:
         self._workers: dict[str, Hello | None] = {}
         self._listeners: dict[int, tuple[ExitStack, Listener]] = {}
         self._recalled: set[int] = set()
+        self._dealt = False  # whether all workers have what they should, as far as is known
         self._results: deque[Result] = deque()
         self._wanted, self._looked, self._unfit = 0, -_STAFFING, 0
         self._quiet_since = time.monotonic()
@@ -69,13 +70,12 @@ class Coordinator:
         try:
             while self._deal.left or self._results:
                 self._staff()
-                for worker, hello in self._workers.items():
-                    if hello is not None:
-                        self._supply(worker)
+                self._supply()
                 for heard in self._crew.hear(_PATIENCE / 10 if self._carried else _PATIENCE):
                     self._take(heard)
                 for future in [each for each in self._carried if each.done()]:
                     self._carried.pop(future)(future)
+                    self._dealt = False
                 while self._results:
                     yield self._results.popleft()
         finally:
@@ -110,13 +110,16 @@ class Coordinator:
     def _take(self, heard: Heard) -> None:
         if heard.worker not in self._workers:
             return
+        if isinstance(heard.said, list):
+            for news in heard.said:
+                self._dealt &= isinstance(news, Happened)
+                self._hear(heard.worker, news)
+            return
+        self._dealt = False
         if isinstance(heard.said, GoneError):
             self._lose(heard.worker, str(heard.said))
-        elif isinstance(heard.said, Hello):
-            self._greet(heard.worker, heard.said)
         else:
-            for news in heard.said:
-                self._hear(heard.worker, news)
+            self._greet(heard.worker, heard.said)
 
     def _greet(self, worker: str, hello: Hello) -> None:
         if hello.version != __version__:
@@ -153,17 +156,30 @@ class Coordinator:
 
     # ------------------------------------------------------------------------------------------------------------ jobs
 
-    def _supply(self, worker: str) -> None:
-        """A job where the worker has none; one more behind those that it is at where there are enough for all."""
+    def _supply(self) -> None:
+        """A job for every worker that should have one, where anything has changed who has what."""
+        if self._dealt:
+            return
+        self._dealt = True
+        ready = [worker for worker, hello in self._workers.items() if hello is not None]
+        idle = sum([not self._give(worker) for worker in ready])
+        if idle and not self._deal.waiting:
+            self._recall(idle)
+
+    def _give(self, worker: str) -> bool:
+        """A job where the worker has none; one more behind those that it is at where there are enough for all.
+
+        Returns:
+            whether it has one.
+        """
         held = self._deal.of(worker)
         ahead = len(held) <= _MOST_BEGUN and all(turn.begun and not turn.alone for turn in held)
         if held and not (ahead and self._deal.waiting > len(self._workers)):
-            return
+            return True
         turn = self._deal.give(worker, behind=bool(held))
         if turn is not None:
             self._hand(turn)
-        elif not held and not self._deal.waiting:
-            self._recall()
+        return bool(held) or turn is not None
 
     def _hand(self, turn: Turn) -> None:
         job = turn.job
@@ -181,14 +197,13 @@ class Coordinator:
         except KeyError:  # no network takes part
             return None
 
-    def _recall(self) -> None:
-        """Asks for a job that lies behind another one, for a worker that has none."""
-        for worker in self._workers:
-            for turn in self._deal.of(worker)[1:]:
-                if not turn.begun and turn.number not in self._recalled:
-                    self._recalled.add(turn.number)
-                    self._crew.tell(worker, "recall", turn.number)
-                    return
+    def _recall(self, idle: int) -> None:
+        """Asks for jobs that lie behind others, for so many workers that have none."""
+        behind = [turn for worker in self._workers for turn in self._deal.of(worker)[1:] if not turn.begun]
+        coming = sum([turn.number in self._recalled for turn in behind])
+        for turn in [turn for turn in behind if turn.number not in self._recalled][: max(0, idle - coming)]:
+            self._recalled.add(turn.number)
+            self._crew.tell(turn.worker, "recall", turn.number)
 
     def _hear(self, worker: str, news: News) -> None:
         turn = self._deal.find(news.turn)
@@ -255,6 +270,7 @@ class Coordinator:
     def _end(self, turn: Turn, result: Result) -> None:
         self._hush(turn.number)
         self._deal.end(turn)
+        self._dealt = False
         self._results.append(result)
 
     def _hush(self, turn: int) -> None:

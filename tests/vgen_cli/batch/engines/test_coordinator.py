@@ -130,6 +130,28 @@ def test_a_job_behind_a_long_one_is_taken_back(crew, jobs, out):
     assert len(there(out)) == 6
 
 
+def test_workers_that_have_what_they_should_are_not_looked_at_again(crew, jobs, out, monkeypatch):
+    """Many of them idle at the end of a batch, while the last clips are made step by step."""
+    crew.room, hear = 3, crew.hear
+    run = Run(jobs("wait", "b", "c"), crew)
+    results = run.coordinator.results()
+    assert sorted(next(results).job.line for _ in range(2)) == [2, 3]
+    looked, heard, give = [], [], Dealing.give
+    monkeypatch.setattr(Dealing, "give", lambda self, worker, **how: looked.append(worker) or give(self, worker, **how))
+
+    def counted(timeout):
+        said = hear(timeout)
+        heard.extend(said)
+        if len(heard) > 20:
+            crew.script.go.set()
+        return said
+
+    crew.hear = counted
+    assert [result.job.line for result in results] == [1]
+    assert len(heard) > 20  # its steps
+    assert len(looked) <= 9
+
+
 def test_a_worker_without_the_weights_leaves_its_jobs_to_others(crew, jobs, out, monkeypatch):
     def check(self, job):
         if self is crew.workers["w1"]:
