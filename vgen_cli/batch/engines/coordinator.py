@@ -6,6 +6,7 @@ a finished file, so whatever a worker that was given up does later is of no acco
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 from ...errors import RunError, UsageError, VgenError
 from ...events import ClipFinished, Listener
 from ...explain import explain
+from ...media.digest import digest
 from ...recipe import Recipe
 from ...version import __version__
 from ..jobs import Job, Result
@@ -233,14 +235,18 @@ class Coordinator:
             self._end(turn, Result(turn.job, ended.seconds, error=ended.error, trace=ended.trace))
             return
         turn.made = True
-        ask, job = partial(self._crew.ask, turn.worker), turn.job
-        bringing = partial(carrying.bring, ended.made, job.place, ask, overwrite=job.replaces)
-        self._carry(bringing, partial(self._brought, turn, ended))
+        self._carry(partial(self._bring, turn, ended.made), partial(self._brought, turn, ended))
 
     # ------------------------------------------------------------------------------------------------------------ files
 
     def _carry(self, work: Callable[[], None], then: Callable[[Future[None]], None]) -> None:
         self._carried[self._carriers.submit(work)] = then
+
+    def _bring(self, turn: Turn, made: carrying.Made) -> None:
+        job = turn.job
+        carrying.bring(made, job.place, partial(self._crew.ask, turn.worker), overwrite=job.replaces)
+        with contextlib.suppress(OSError):
+            digest(job.place.path)  # the journal asks for it; read here, it holds up nobody
 
     def _send(self, turn: Turn, lacks: Lacks) -> None:
         for each in lacks.inputs:
