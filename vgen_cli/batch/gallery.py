@@ -45,6 +45,10 @@ class Gallery:
         self._rows = rows
         self._asked = [_asked(job, rows.name(job)) for job in rows.jobs[:MOST]]
 
+    def shows(self, job: Job) -> bool:
+        """Whether a job has a card."""
+        return len(self._rows.jobs) <= MOST or job.index <= self._rows.jobs[MOST - 1].index
+
     def page(self, history: History, *, running: bool) -> str:
         """The page, as the journals say now.
 

@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,13 +29,13 @@ from ..errors import MediaError, UsageError
 from ..media.digest import digest
 from ..version import __version__
 from .jobs import Job
-from .outdir import Shard, journals
+from .outdir import Shard, begun_journals, journals
 
 VERSION = 1
 RUN, STARTED, DONE, FAILED = "run", "started", "done", "failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What the journal says of a clip.
 
@@ -42,7 +43,7 @@ class Entry:
         event: `STARTED`, `DONE` or `FAILED`.
         path: its place, seen from the folder.
         file: the name of the prompt file whose row it was.
-        values: the whole line.
+        line: the whole line, as it stands there: read, it takes five times the memory.
     """
 
     event: str
@@ -50,7 +51,13 @@ class Entry:
     path: str
     file: str
     time: str
-    values: Mapping[str, Any] = field(repr=False)
+    line: bytes = field(repr=False)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The line, read anew."""
+        values: dict[str, Any] = json.loads(self.line)
+        return values
 
 
 class Journal:
@@ -153,14 +160,13 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._journals: set[Path] | None = None
         self._read: dict[Path, int] = {}
         self._files: dict[Path, str] = {}
         self.made: dict[str, list[Entry]] = {}
         """Clips that were finished, by their keys."""
         self.last: dict[str, Entry] = {}
         """The latest word on every place."""
-        self.digests: set[str] = set()
-        """Of all clips that were ever finished here."""
 
     def update(self) -> History:
         """Reads what has been added.
@@ -168,12 +174,15 @@ class History:
         Raises:
             UsageError: a journal of a later vgen, or one that cannot be read.
         """
-        for path in journals(self._folder):
-            for values in self._added(path):
-                self._take(path, values)
+        if self._journals is None:
+            self._journals = set(journals(self._folder))
+        self._journals.update(path for path in begun_journals(self._folder) if path.exists())
+        for path in sorted(self._journals):
+            for line, values in self._added(path):
+                self._take(path, line, values)
         return self
 
-    def _added(self, path: Path) -> Iterator[dict[str, Any]]:
+    def _added(self, path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         start = self._read.get(path, 0)
         try:
             with path.open("rb") as file:
@@ -185,11 +194,11 @@ class History:
                     with contextlib.suppress(ValueError, RecursionError):
                         values = json.loads(line)
                         if isinstance(values, dict):
-                            yield values
+                            yield line, values
         except OSError as fault:
             raise UsageError(f"{path} cannot be read: {fault.strerror}; choose another --out-dir") from None
 
-    def _take(self, path: Path, values: dict[str, Any]) -> None:
+    def _take(self, path: Path, line: bytes, values: dict[str, Any]) -> None:
         event = values.get("event")
         if event == RUN:
             if values.get("v") != VERSION:
@@ -199,12 +208,11 @@ class History:
         key, place, time = (str(values.get(name, "")) for name in ("key", "path", "time"))
         if event not in (STARTED, DONE, FAILED) or not key or not place:
             return
-        entry = Entry(event, key, place, self._files.get(path, ""), time, values)
+        entry = Entry(sys.intern(event), key, place, self._files.get(path, ""), time, line)
         if place not in self.last or self.last[place].time <= time:
             self.last[place] = entry
         if event == DONE:
             self.made.setdefault(key, []).append(entry)
-            self.digests.add(str(values.get("sha256")))
 
 
 def weigh(path: Path) -> int:

@@ -29,6 +29,7 @@ REPORT, GALLERY, POSTERS, HIDDEN = "report.jsonl", "index.html", "posters", ".vg
 _OURS = re.compile(r"journal(-\d+-of-\d+)?\.jsonl|report\.jsonl|index\.html|posters|\.vgen")
 _ROOM = re.compile(r"\.(.{1,24})\.\w{8}\.part", re.DOTALL)  # see `media.destination.workspace`
 _PROBE = re.compile(r"\.vgen-\w{8}")  # see `refusal`, and `names.check_out_dir`
+_LOCKED = re.compile(r"(\d{1,6})-of-(\d{1,6})\.lock")
 _PATIENCE = 30.0  # seconds in which whoever writes the report is done
 
 
@@ -49,8 +50,14 @@ class Shard:
 
 
 def journals(folder: Path) -> list[Path]:
-    """The journals of all shards in a folder."""
+    """The journals of all shards in a folder, which is looked through: there may be a million clips in it."""
     return sorted(folder.glob("journal*.jsonl"))
+
+
+def begun_journals(folder: Path) -> list[Path]:
+    """Where the journals are of shards that are at work in a folder, or were, by their locks alone."""
+    parts = [_LOCKED.fullmatch(path.name) for path in _listed(folder / HIDDEN)]
+    return [folder / Shard(int(each[1]), int(each[2])).journal for each in parts if each]
 
 
 def is_begun(folder: Path) -> bool:
@@ -73,8 +80,8 @@ def is_ours(name: str) -> bool:
     return bool(_OURS.fullmatch(name.casefold()))
 
 
-def write_whole(path: Path, content: str) -> None:
-    """Puts a file in its place in one step; the folder is that of a batch at work.
+def write_whole(path: Path, content: Iterable[str]) -> None:
+    """Puts a file of these pieces of text in its place in one step; the folder is that of a batch at work.
 
     Raises:
         OSError: the disk refuses.
@@ -82,7 +89,7 @@ def write_whole(path: Path, content: str) -> None:
     fresh = path.parent / HIDDEN / f"{path.name}.{os.getpid()}.part"
     try:
         with fresh.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, path)

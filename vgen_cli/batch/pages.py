@@ -59,15 +59,17 @@ class Pages:
     def _work(self) -> None:
         pages = gallery.Gallery(self._rows)
         self._write(pages, running=True)
-        for job in self._rows.jobs:
+        shown = self._rows.jobs[: gallery.MOST]
+        for job in shown:
             self._picture(job)  # of clips that were there, and lack one
             if not self._waiting.empty():
                 break
         while (latest := self._waiting.get()) is not None:
-            self._picture(latest)
+            if pages.shows(latest):
+                self._picture(latest)
             if time.monotonic() >= self._due:
                 self._write(pages, running=True)
-        for job in self._rows.jobs:
+        for job in shown:
             self._picture(job)
         self._write(pages, running=False)
 
@@ -88,7 +90,7 @@ class Pages:
             with guarded(self._folder):
                 self._history.update()
                 write_whole(self._folder / REPORT, report.text(report.records(self._rows, self._history)))
-                write_whole(self._folder / GALLERY, pages.page(self._history, running=running))
+                write_whole(self._folder / GALLERY, [pages.page(self._history, running=running)])
             self.trouble = ""
         except Exception as fault:
             self.trouble = f"the report and the gallery are not up to date: {explain(fault)[0]}"

@@ -5,8 +5,9 @@ Knows jobs and journals, and nothing of how clips are made.
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,11 @@ class Rows:
         return last if last is not None and last.key == job.key else None
 
 
-def records(rows: Rows, history: History) -> list[dict[str, Any]]:
+def records(rows: Rows, history: History) -> Iterator[dict[str, Any]]:
     """The lines of the report: of every clip that is done or has failed, and of every bad row."""
-    lines = [record(job, entry, kept=(job.key, rows.name(job)) in rows.kept) for job, entry in _ended(rows, history)]
-    lines += [{"line": line, "index": None, "status": BAD, "error": text} for line, text in rows.bad.items()]
-    return sorted(lines, key=lambda each: each["line"])
+    ended = (record(job, entry, kept=(job.key, rows.name(job)) in rows.kept) for job, entry in _ended(rows, history))
+    bad = ({"line": line, "index": None, "status": BAD, "error": rows.bad[line]} for line in sorted(rows.bad))
+    return heapq.merge(ended, bad, key=lambda each: each["line"])
 
 
 def _ended(rows: Rows, history: History) -> Iterable[tuple[Job, Entry]]:
@@ -67,10 +68,11 @@ def record(job: Job, entry: Entry, *, kept: bool = False) -> dict[str, Any]:
     """
     status = {DONE: SKIPPED if kept else DONE, FAILED: FAILED}[entry.event]
     known = {"line": job.line, "index": job.index, "status": status, "path": str(job.place)}
-    told = {name: entry.values.get(name) for name in ("seconds", "error", "facts")}
+    values = entry.values
+    told = {name: values.get(name) for name in ("seconds", "error", "facts")}
     return {**known, **{name: value for name, value in told.items() if value is not None}, "key": job.key}
 
 
-def text(lines: Iterable[Mapping[str, Any]], default: Callable[[Any], Any] = str) -> str:
+def text(lines: Iterable[Mapping[str, Any]], default: Callable[[Any], Any] = str) -> Iterator[str]:
     """Lines of JSON."""
-    return "".join(json.dumps(line, ensure_ascii=False, default=default) + "\n" for line in lines)
+    return (json.dumps(line, ensure_ascii=False, default=default) + "\n" for line in lines)

@@ -148,8 +148,9 @@ class Survey:
         return next((each for each in self._history.made.get(job.key, ()) if self._is(each, path)), None)
 
     def _is(self, entry: Entry, path: Path) -> bool:
+        values = entry.values
         with contextlib.suppress(OSError):
-            return weigh(path) == entry.values.get("size") and digest(path) == entry.values.get("sha256")
+            return weigh(path) == values.get("size") and digest(path) == values.get("sha256")
         return False
 
     def _is_the_one(self, job: Job) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 
 from vgen_cli.batch.jobs import Job
 from vgen_cli.batch.journal import History, Journal, weigh
-from vgen_cli.batch.outdir import Shard
+from vgen_cli.batch.outdir import Shard, alone
 from vgen_cli.errors import MediaError, UsageError
 from vgen_cli.media.destination import Destination
 from vgen_cli.media.digest import digest
@@ -138,7 +140,7 @@ def test_all_shards_are_read_as_one(opened, job, tmp_path):
     assert {path.name for path in tmp_path.glob("*.jsonl")} == {"journal-1-of-3.jsonl", "journal-2-of-3.jsonl"}
     history = History(tmp_path).update()
     assert (history.last["sub/a.mp4"].event, history.last["sub/a.mp4"].file) == ("done", "rows.txt")
-    assert history.digests == {digest(job.place.path)}
+    assert history.made["key1"][0].values["sha256"] == digest(job.place.path)
 
 
 def test_it_is_read_on_where_it_has_grown(opened, job, tmp_path):
@@ -149,6 +151,36 @@ def test_it_is_read_on_where_it_has_grown(opened, job, tmp_path):
             journal.done(job, facts={})
             history.update()
     assert len(history.made["key1"]) == 3
+
+
+def test_what_it_says_of_a_clip_takes_little_memory(opened, job, tmp_path):
+    """A million clips and their facts."""
+    recipe = {f"setting {number}": f"value {number}" for number in range(20)}
+    with opened() as journal:
+        for number in range(300):
+            made = replace(job, key=f"{number:016x}", line=number)
+            journal.done(made, facts={"width": 1216, "recipe": {**recipe, "seed": number}})
+    tracemalloc.start()
+    try:
+        history = History(tmp_path).update()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(history.made) == 300
+    assert size < 300 * 2000  # read into dictionaries it would be 5000 each
+    assert history.last["sub/a.mp4"].values["facts"]["recipe"]["seed"] == 299
+
+
+def test_the_folder_of_the_clips_is_looked_through_once(opened, job, tmp_path, monkeypatch):
+    """There may be a million in it; shards that begin later are known by their locks."""
+    with alone(tmp_path, Shard(1, 2)), opened(Shard(1, 2)) as first:
+        history = History(tmp_path).update()
+        monkeypatch.setattr("vgen_cli.batch.journal.journals", lambda *_: pytest.fail("it is looked through"))
+        first.started(job)
+        assert history.update().last["sub/a.mp4"].event == "started"
+        with alone(tmp_path, Shard(2, 2)), opened(Shard(2, 2)) as second:
+            second.done(job, facts={})
+            assert history.update().last["sub/a.mp4"].event == "done"
 
 
 def test_a_later_kind_is_refused(tmp_path):

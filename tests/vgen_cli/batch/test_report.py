@@ -43,7 +43,7 @@ def test_what_the_journals_say_in_the_order_of_rows(tmp_path, job):
         journal.started(jobs[3])
     rows = Rows("rows.txt", tmp_path, jobs, {3: "no such key"}, frozenset({("key1", "1.mp4")}))
     assert told(rows) == [(1, "skipped"), (2, "failed"), (3, "bad"), (4, "done")]
-    lines = [json.loads(line) for line in text(records(rows, History(tmp_path).update())).splitlines()]
+    lines = [json.loads(line) for line in text(records(rows, History(tmp_path).update()))]
     assert lines[1] == {"line": 2, "index": 2, "status": "failed", "path": str(tmp_path / "2.mp4"), "seconds": 2,
                         "error": "no — room", "key": "key2"}  # fmt: skip
     assert lines[2]["error"] == "no such key"
