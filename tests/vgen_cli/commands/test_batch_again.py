@@ -86,7 +86,7 @@ def test_what_enters_is_known_by_its_content(shell, rendered, rows):
 def test_other_weights_make_other_clips(shell, rendered, rows, monkeypatch):
     file = rows("a --d 1\n")
     assert shell("batch", file).out.count("\n") == 1
-    monkeypatch.setattr("vgen_cli.kept.identity._model", lambda located: "other weights")
+    monkeypatch.setattr("vgen_cli.kept.identity.weights_of", lambda located: "other weights")
     again = shell("batch", file)
     assert again.out.count("\n") == 1
     assert "is replaced: changed" in again.err
@@ -370,7 +370,7 @@ def test_clips_of_which_no_journal_knows(shell, rows, monkeypatch):
     other = shell("batch", file, *TINY[:-1], "32x32")
     assert other.code == 2
     assert "line 1: rows/0001-a-red-circle-1.mp4 is there and was not made by this batch" in other.err
-    monkeypatch.setattr("vgen_cli.kept.identity._model", lambda located: "other weights")
+    monkeypatch.setattr("vgen_cli.kept.identity.weights_of", lambda located: "other weights")
     assert shell("batch", file, *TINY).code == 2
 
 
