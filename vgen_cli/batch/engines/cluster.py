@@ -52,7 +52,7 @@ class Share:
 
 
 def share(nodes: Sequence[Node], workers: int | None, gpus: float | None) -> Share:
-    """What each worker takes, so that all find room.
+    """What each worker takes, so that all find room; beside a GPU no more cores than leave some for every other GPU.
 
     Args:
         nodes: of the cluster.
@@ -70,7 +70,8 @@ def share(nodes: Sequence[Node], workers: int | None, gpus: float | None) -> Sha
         have = f"{sum(node.gpus for node in nodes):g} GPUs on {len(nodes)} machines" if nodes else "no machines"
         raise UsageError(f"no worker fits: it takes {each:g} GPU, and the cluster has {have}; see --gpus-per-worker")
     wanted = most if workers is None else workers
-    reached = min(wanted, sum(_room(node, 0, each, crowded=True) for node in nodes))
+    sharing = max(wanted, most) if each else wanted  # another batch may want the other GPUs
+    reached = min(sharing, sum(_room(node, 0, each, crowded=True) for node in nodes))
     cpus = max(1, int(max(node.cpus for node in nodes)))
     while cpus and sum(_room(node, cpus, each, crowded=True) for node in nodes) < reached:
         cpus -= 1

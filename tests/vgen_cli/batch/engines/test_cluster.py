@@ -31,7 +31,8 @@ from vgen_cli.errors import RunError, UsageError
         ([Node(64, 8)], None, 0.3, Share(24, 2, 0.3)),
         ([Node(64, 8)], None, 2, Share(4, 16, 2)),
         ([Node(64, 8)], None, 0, Share(1, 64, 0)),
-        ([Node(64, 8)], 2, None, Share(2, 32, 1.0)),
+        ([Node(64, 8)], 2, None, Share(2, 8, 1.0)),  # the cores of the other GPUs are left to others
+        ([Node(64, 8)] * 125, 125, None, Share(125, 8, 1.0)),
         ([Node(64, 8)], 20, None, Share(20, 8, 1.0)),  # those who find no room wait for it
         ([Node(64, 8)] * 125, None, None, Share(1000, 8, 1.0)),
     ],
