@@ -1,119 +1,33 @@
-"""Scenes become pixels: antialiased, any size and length, in one batched pass on any device.
+"""Scenes become pixels: antialiased, any size and length, on any device.
 
-Every outline is kept as a table of signed distances, sampled at the turned and scaled position of each pixel;
-the distance decides how much of the pixel the object covers. Knows no captions and no networks.
+A subject is sampled from the tables of `drawing.py` at the turned and scaled position of each pixel; the distance to
+its silhouette decides how much of the pixel it covers. Weather is a sheet that wraps round, moved past the camera.
+Knows no captions and no networks.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .world import COLOURS, SHAPES, Scene
+from .drawing import REACH, tables
+from .landscapes import backdrop
+from .motion import Pose, View, poses, views
+from .world import COLOURS, KINDS, Scene, Subject
 
-_TABLE_SIDE, _TABLE_REACH = 192, 1.6
-
-
-def _corners(shape: str) -> list[tuple[float, float]]:
-    """The outline of a shape as a polygon inside the unit circle, y downwards."""
-    if shape == "square":
-        return [(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)]
-    if shape == "triangle":
-        return [(0.0, -0.95), (0.92, 0.72), (-0.92, 0.72)]
-    if shape == "star":
-        radii = (1.0, 0.45)
-        turns = [math.pi * k / 5 - math.pi / 2 for k in range(10)]
-        return [(radii[k % 2] * math.cos(a), radii[k % 2] * math.sin(a)) for k, a in enumerate(turns)]
-    if shape == "heart":
-        turns = [2 * math.pi * k / 48 for k in range(48)]
-        return [
-            (
-                16 * math.sin(a) ** 3 / 17,
-                -(13 * math.cos(a) - 5 * math.cos(2 * a) - 2 * math.cos(3 * a) - math.cos(4 * a)) / 17 - 0.12,
-            )
-            for a in turns
-        ]
-    raise ValueError(f"no outline for {shape!r}")
-
-
-def _polygon_distance(points: Tensor, corners: list[tuple[float, float]]) -> Tensor:
-    """Signed distance `(N,)` of points `(N, 2)` to a closed polygon, negative inside."""
-    a = points.new_tensor(corners)
-    edge = a.roll(-1, 0) - a
-    offset = points[:, None] - a
-    t = ((offset * edge).sum(-1) / edge.square().sum(-1)).clamp(0, 1)
-    distance = (offset - t[..., None] * edge).norm(dim=-1).amin(1)
-    below, above = a[:, 1] <= points[:, 1:], a.roll(-1, 0)[:, 1] > points[:, 1:]
-    side = edge[:, 0] * offset[..., 1] - edge[:, 1] * offset[..., 0]
-    winding = (below & above & (side > 0)).sum(1) - (~below & ~above & (side < 0)).sum(1)
-    return torch.where(winding != 0, -distance, distance)
-
-
-@lru_cache(maxsize=4)
-def _distance_tables(device: torch.device) -> Tensor:
-    """Signed distances `(shapes, 1, side, side)` over the square of half-side 1.6."""
-    line = torch.linspace(-_TABLE_REACH, _TABLE_REACH, _TABLE_SIDE)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    points = torch.stack([x, y], -1).flatten(0, 1)
-    radius = points.norm(dim=-1)
-    tables = []
-    for shape in SHAPES:
-        if shape == "circle":
-            distance = radius - 0.92
-        elif shape == "ring":
-            distance = (radius - 0.72).abs() - 0.24
-        else:
-            distance = _polygon_distance(points, _corners(shape))
-        tables.append(distance.view(1, _TABLE_SIDE, _TABLE_SIDE))
-    return torch.stack(tables).to(device)
-
-
-def _pixel_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Pixel centres `(H, 1)` and `(1, W)` in half-sides of the shorter side."""
-    unit = min(height, width) / 2
-    y = (torch.arange(height, device=device) + 0.5 - height / 2) / unit
-    x = (torch.arange(width, device=device) + 0.5 - width / 2) / unit
-    return y[:, None], x[None, :]
-
-
-def _backdrop(scene: Scene, y: Tensor, x: Tensor) -> Tensor:
-    """One still backdrop `(3, H, W)` in [0, 1]: the colour, or a pattern of it and a second tone of it."""
-    first = y.new_tensor(COLOURS[scene.backdrop_colour]) / 255
-    dark = scene.backdrop_colour == "black"
-    second = first + (1 - first) * 0.30 if dark else first * 0.68
-    pixel = 2.0 / min(y.shape[0], x.shape[1])
-    if scene.backdrop == "gradient":
-        share = ((y + 1) / 2).clamp(0, 1).expand(-1, x.shape[1])
-    elif scene.backdrop == "stripes":
-        wave = (2.0 * x).expand(y.shape[0], -1)
-        share = _square_wave(wave, pixel * 2)
-    elif scene.backdrop == "checkerboard":
-        a, b = _square_wave(2.0 * x, pixel * 2), _square_wave(2.0 * y, pixel * 2)
-        share = a + b - 2 * a * b
-    elif scene.backdrop == "stars":
-        generator = torch.Generator().manual_seed(scene.variation)
-        spots = torch.rand((26, 3), generator=generator).to(y)
-        near = [
-            (0.5 - (((y - (2 * v - 1)) ** 2 + (x - (2 * h - 1)) ** 2).sqrt() - 0.035 - 0.03 * r) / pixel).clamp(0, 1)
-            for v, h, r in spots.tolist()
-        ]
-        share, second = torch.stack(near).amax(0), torch.full_like(first, 0.96)
-        first = first * (1.0 if dark else 0.45)
-    else:
-        share = torch.zeros_like(y + x)
-    return first[:, None, None] * (1 - share) + second[:, None, None] * share
-
-
-def _square_wave(position: Tensor, softness: float) -> Tensor:
-    """0 where the whole part of `position` is even, 1 where it is odd, antialiased over `softness` units."""
-    to_edge = 0.5 - (position % 1 - 0.5).abs()
-    side = torch.where(position % 2 >= 1, 1.0, -1.0)
-    return 0.5 + side * (to_edge / softness).clamp(max=0.5)
+# How fast each weather falls and drifts, in half-sides a clip; its colour, and how opaque it is.
+_WEATHER: dict[str, tuple[float, float, tuple[int, int, int], float]] = {
+    "rain": (7.0, -0.8, (214, 230, 246), 0.75),
+    "snow": (1.6, 0.3, (252, 252, 255), 0.95),
+    "leaves": (0.8, 3.2, (206, 122, 44), 1.0),
+}
+_FURTHEST = 1.3  # no drawing reaches further from its centre, in its radii
+_SHEET = 3.0  # half-sides after which the weather repeats itself
 
 
 def render(
@@ -132,27 +46,151 @@ def render(
         height, width: in pixels.
 
     Returns:
-        the clips `(B, 3, T, H, W)` float32 in [-1, 1], and the object's coverage `(B, 1, T, H, W)` in [0, 1].
+        the clips `(B, 3, T, H, W)` float32 in [-1, 1], and how much of each pixel the subjects cover
+        `(B, 1, T, H, W)` in [0, 1].
     """
+    drawn = [draw(scene, frames, height, width, device=device) for scene in scenes]
+    clips = torch.stack([clip for clip, _ in drawn])
+    covered = torch.stack([1 - (1 - masks).prod(0, keepdim=True) for _, masks in drawn])
+    return clips * 2 - 1, covered
+
+
+def draw(
+    scene: Scene, frames: int, height: int, width: int, *, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """One clip `(3, T, H, W)` in [0, 1], and what can be seen of each of its subjects `(subjects, T, H, W)`."""
     device = torch.device(device)
-    y, x = _pixel_grid(height, width, device)
+    unit = min(height, width) / 2
+    y = (torch.arange(height, device=device)[:, None] + 0.5 - height / 2) / unit
+    x = (torch.arange(width, device=device)[None] + 0.5 - width / 2) / unit
     times = [i / max(frames - 1, 1) for i in range(frames)]
-    track = torch.tensor([[(*s.position(u), s.radius(u), s.rotation(u)) for u in times] for s in scenes], device=device)
-    px, py, radius, turn = (track[..., k, None, None] for k in range(4))
-    dx, dy = (x - px) / radius, (y - py) / radius
+    looks = views(scene, times)
+    clip = _behind(scene, looks, y, x, 1 / unit)
+    masks: list[Tensor] = []
+    tracks = poses(scene, times, width / 2 / unit, height / 2 / unit)
+    for subject, track in reversed(list(zip(scene.subjects, tracks, strict=True))):
+        # The first of two stands behind the second where the relation says so; everywhere else they do not overlap.
+        colour, covered = _subject(subject, track, looks, y, x, unit)
+        masks = [*masks, covered]
+        clip = clip * (1 - covered) + colour * covered
+    masks.reverse()
+    if scene.relation == "behind":
+        clip, masks = _in_front(scene, tracks, looks, y, x, unit, clip, masks)
+    if scene.weather:
+        clip = _weathered(scene, clip, times, y, x, 1 / unit)
+    return clip, torch.stack(masks)
+
+
+def _in_front(
+    scene: Scene,
+    tracks: Sequence[Sequence[Pose]],
+    looks: Sequence[View],
+    y: Tensor,
+    x: Tensor,
+    unit: float,
+    clip: Tensor,
+    masks: list[Tensor],
+) -> tuple[Tensor, list[Tensor]]:
+    """The second subject painted once more, over the first."""
+    colour, covered = _subject(scene.subjects[1], tracks[1], looks, y, x, unit)
+    return clip * (1 - covered) + colour * covered, [masks[0] * (1 - covered), covered]
+
+
+def _behind(scene: Scene, looks: Sequence[View], y: Tensor, x: Tensor, pixel: float) -> Tensor:
+    """The backdrop `(3, T, H, W)` as the camera sees it."""
+    if len({(look.x, look.y, look.zoom) for look in looks}) == 1:
+        look = looks[0]
+        picture = backdrop(scene, y / look.zoom + look.y, x / look.zoom + look.x, 2 * pixel)
+        return picture[:, None].expand(-1, len(looks), -1, -1)
+    # A picture of all that the camera will see, a little finer, looked at frame by frame.
+    reach_x = max(float(x.max()) / look.zoom + abs(look.x) for look in looks) + 2 * pixel
+    reach_y = max(float(y.max()) / look.zoom + abs(look.y) for look in looks) + 2 * pixel
+    fine = 1.5 * max(look.zoom for look in looks) / (2 * pixel)
+    rows, columns = round(2 * reach_y * fine), round(2 * reach_x * fine)
+    wide_y = torch.linspace(-reach_y, reach_y, rows, device=y.device)[:, None]
+    wide_x = torch.linspace(-reach_x, reach_x, columns, device=y.device)[None]
+    picture = backdrop(scene, wide_y, wide_x, 2 * pixel)
+    grids = [_grid((x / look.zoom + look.x) / reach_x, (y / look.zoom + look.y) / reach_y) for look in looks]
+    seen = F.grid_sample(
+        picture.expand(len(looks), -1, -1, -1), torch.stack(grids), align_corners=True, padding_mode="border"
+    )
+    return seen.transpose(0, 1)
+
+
+def _grid(x: Tensor, y: Tensor) -> Tensor:
+    """Points `(…, H, W, 2)` for `grid_sample`, of rows and columns `(…, 1, W)` and `(…, H, 1)`."""
+    return torch.stack([x + torch.zeros_like(y), y + torch.zeros_like(x)], -1)
+
+
+def _subject(
+    subject: Subject, track: Sequence[Pose], looks: Sequence[View], y: Tensor, x: Tensor, unit: float
+) -> tuple[Tensor, Tensor]:
+    """A subject's colours `(3, T, H, W)` and coverage `(T, H, W)`; zoom and shake move it too, a pan does not.
+
+    Sampled in a window round it, which is the only part of the canvas that it can cover.
+    """
+    rows = [
+        (pose.x * look.zoom, pose.y * look.zoom - look.y, pose.radius * look.zoom, pose.turn, pose.opacity)
+        for pose, look in zip(track, looks, strict=True)
+    ]
+    at_x, at_y, radius, turn, opacity = torch.tensor(rows, device=y.device).view(len(rows), 5, 1, 1).unbind(1)
+    side = 2 * math.ceil(float(radius.max()) * _FURTHEST * unit + 2)
+    rows_from = [max(0, min(len(y), round(row[1] * unit + len(y) / 2) - side // 2)) for row in rows]
+    columns_from = [max(0, min(x.shape[1], round(row[0] * unit + x.shape[1] / 2) - side // 2)) for row in rows]
+    near = torch.arange(side, device=y.device)
+    pixel_y = torch.tensor(rows_from, device=y.device)[:, None] + near
+    pixel_x = torch.tensor(columns_from, device=y.device)[:, None] + near
+    dx = ((pixel_x + 0.5 - x.shape[1] / 2)[:, None] / unit - at_x) / radius
+    dy = ((pixel_y + 0.5 - len(y) / 2)[:, :, None] / unit - at_y) / radius
     cos, sin = turn.cos(), turn.sin()
-    grid = torch.stack([cos * dx + sin * dy, cos * dy - sin * dx], -1) / _TABLE_REACH
-    tables = _distance_tables(device)[[SHAPES.index(s.shape) for s in scenes]]
-    distance = F.grid_sample(
-        tables,
-        grid.reshape(len(scenes), frames * height, width, 2),
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
-    ).view(len(scenes), 1, frames, height, width)
-    half_pixels = radius[:, None] * min(height, width) / 2
-    coverage = (0.5 - distance * half_pixels).clamp(0, 1)
-    backdrops = torch.stack([_backdrop(s, y, x) for s in scenes])[:, :, None]
-    colours = torch.tensor([COLOURS[s.colour] for s in scenes], device=device)[:, :, None, None, None] / 255
-    clips = backdrops * (1 - coverage) + colours * coverage
-    return clips * 2 - 1, coverage
+    across, down = cos * dx + sin * dy, cos * dy - sin * dx
+    grid = torch.stack([-across if subject.mirrored else across, down], -1) / REACH
+    drawing = tables(y.device)[KINDS.index(subject.kind)]
+    sampled = F.grid_sample(
+        drawing.expand(len(rows), -1, -1, -1), grid, padding_mode="border", align_corners=True
+    )  # (T, 5, side, side)
+    window = (0.5 - sampled[:, 0] * radius * unit).clamp(0, 1) * opacity
+    own = sampled.new_tensor(COLOURS[subject.colour])[:, None, None] / 255
+    paint = (sampled[:, 1:2] * own + sampled[:, 2:]).clamp(0, 1).transpose(0, 1)
+    covered = y.new_zeros(len(rows), len(y), x.shape[1])
+    colour = y.new_zeros(3, *covered.shape)
+    for index, (top, left) in enumerate(zip(rows_from, columns_from, strict=True)):
+        high, wide = covered[index, top : top + side, left : left + side].shape
+        covered[index, top : top + side, left : left + side] = window[index, :high, :wide]
+        colour[:, index, top : top + side, left : left + side] = paint[:, index, :high, :wide]
+    return colour, covered
+
+
+def _weathered(scene: Scene, clip: Tensor, times: Sequence[float], y: Tensor, x: Tensor, pixel: float) -> Tensor:
+    """A clip under the sheet of its weather."""
+    down, aside, colour, opaque = _WEATHER[scene.weather]
+    sheet = _sheet(scene, y.device, pixel)
+    shift = torch.tensor([(aside * u, down * u) for u in times], device=y.device)
+    at_x = (x[None] - shift[:, 0, None, None]) % _SHEET
+    at_y = (y[None] - shift[:, 1, None, None]) % _SHEET
+    grid = _grid(at_x, at_y) / (_SHEET / 2) - 1
+    share = opaque * F.grid_sample(sheet.expand(len(times), 1, -1, -1), grid, align_corners=True)[:, 0]
+    return clip * (1 - share) + clip.new_tensor(colour)[:, None, None, None] / 255 * share
+
+
+def _sheet(scene: Scene, device: torch.device, pixel: float) -> Tensor:
+    """Drops, flakes or leaves over a square that wraps round, `(side, side)`."""
+    chance = random.Random(f"{scene.weather}/{scene.variation}")
+    side = round(_SHEET / (2 * pixel)) + 1
+    line = torch.linspace(0, _SHEET, side, device=device)
+    share = torch.zeros(side, side, device=device)
+    for _ in range({"rain": 60, "snow": 60, "leaves": 26}[scene.weather]):
+        at_x, at_y = chance.uniform(0, _SHEET), chance.uniform(0, _SHEET)
+        dx = ((line - at_x + _SHEET / 2) % _SHEET - _SHEET / 2)[None]
+        dy = ((line - at_y + _SHEET / 2) % _SHEET - _SHEET / 2)[:, None]
+        if scene.weather == "rain":
+            dx = dx + 0.11 * dy
+            distance = (dx**2 + (dy.abs() - 0.09).clamp(min=0) ** 2).sqrt() - 0.016
+        elif scene.weather == "snow":
+            distance = (dx**2 + dy**2).sqrt() - chance.uniform(0.022, 0.042)
+        else:
+            turn = chance.uniform(0, 3.14)
+            cos, sin = torch.tensor(turn).cos(), torch.tensor(turn).sin()
+            distance = (((cos * dx + sin * dy) / 2) ** 2 + (cos * dy - sin * dx) ** 2).sqrt() - 0.036
+        share = torch.maximum(share, (0.5 - distance / (2 * pixel)).clamp(0, 1))
+    return share

@@ -8,10 +8,42 @@ import random
 import pytest
 import torch
 
-from models.training.render import render
-from models.training.world import BACKDROPS, COLOURS, MOTIONS, SHAPES, SIZES, Scene, random_scene
+from models.training.motion import poses
+from models.training.render import draw, render
+from models.training.world import (
+    BACKDROPS,
+    COLOURS,
+    KINDS,
+    MOTIONS,
+    SETTINGS,
+    SHAPES,
+    SIZES,
+    TIMES,
+    WEATHERS,
+    Scene,
+    Subject,
+    random_scene,
+)
 
-SCENE = Scene("circle", "red", "large", "still", "plain", "blue", along=0.5)
+
+def scene(
+    kind: str = "circle",
+    size: str = "large",
+    motion: str = "still",
+    backdrop: str = "plain",
+    backdrop_colour: str = "blue",
+    *,
+    colour: str = "red",
+    across: float = 0.0,
+    along: float = 0.5,
+    angle: float = 0.0,
+    **around: object,
+) -> Scene:
+    subject = Subject(kind, colour, size, (motion,), across=across, along=along, angle=angle)
+    return Scene((subject,), backdrop, backdrop_colour, **around)
+
+
+SCENE = scene()
 
 
 def test_shapes_and_range():
@@ -48,11 +80,11 @@ def test_the_colours_are_those_of_the_world():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_edges_are_antialiased_one_pixel_wide(shape: str):
-    _, coverage = render([dataclasses.replace(SCENE, shape=shape, angle=0.1)], 1, 64, 64)
+    _, coverage = render([scene(shape, angle=0.1)], 1, 64, 64)
     partial = ((coverage > 0.05) & (coverage < 0.95)).sum()
     assert 20 < int(partial) < 260
     # Twice the resolution averages to the same picture: coverage is an area, not a sample.
-    _, fine = render([dataclasses.replace(SCENE, shape=shape, angle=0.1)], 1, 256, 256)
+    _, fine = render([scene(shape, angle=0.1)], 1, 256, 256)
     averaged = torch.nn.functional.avg_pool2d(fine[0], 4)
     error = (averaged - coverage[0]).abs()
     # A pixel that holds a corner is off the most: a distance knows the nearest edge alone.
@@ -64,7 +96,7 @@ def test_edges_are_antialiased_one_pixel_wide(shape: str):
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_the_object_never_touches_the_border(motion: str):
     scenes = [
-        Scene(shape, "red", size, motion, "plain", "blue", across=across, along=along)
+        scene(shape, size, motion, across=across, along=along)
         for shape in SHAPES
         for size in ("small", "large")
         for across, along in ((-1, 0), (1, 1), (0, 0.5))
@@ -86,20 +118,21 @@ def test_any_aspect_ratio_keeps_the_object_round(height: int, width: int):
 
 @pytest.mark.parametrize("frames", [1, 2, 9])
 def test_the_clip_spans_the_whole_motion_whatever_its_length(frames: int):
-    scene = dataclasses.replace(SCENE, motion="right")
-    _, coverage = render([scene], frames, 32, 32)
+    moving = scene(motion="right")
+    _, coverage = render([moving], frames, 32, 32)
+    way = poses(moving, (0.0, 1.0))[0]
     x = (torch.arange(32) + 0.5) / 16 - 1
     centres = (coverage[0, 0] * x).sum((1, 2)) / coverage[0, 0].sum((1, 2))
-    assert float(centres[0]) == pytest.approx(scene.position(0.0)[0], abs=0.02)
+    assert float(centres[0]) == pytest.approx(way[0].x, abs=0.02)
     if frames > 1:
-        assert float(centres[-1]) == pytest.approx(scene.position(1.0)[0], abs=0.02)
+        assert float(centres[-1]) == pytest.approx(way[1].x, abs=0.02)
 
 
 @pytest.mark.parametrize("backdrop", BACKDROPS)
 @pytest.mark.parametrize("colour", ["yellow", "black"])
 def test_backdrops_stand_still_and_are_told_apart(backdrop: str, colour: str):
-    scene = Scene("circle", "red", "small", "right", backdrop, colour, variation=3)
-    clips, coverage = render([scene], 3, 48, 48)
+    moving = scene("circle", "small", "right", backdrop, colour, variation=3)
+    clips, coverage = render([moving], 3, 48, 48)
     bare = (coverage[0].amax(1) == 0).expand(3, -1, -1)
     first, last = clips[0, :, 0], clips[0, :, 2]
     assert torch.equal(first[bare], last[bare])
@@ -108,13 +141,82 @@ def test_backdrops_stand_still_and_are_told_apart(backdrop: str, colour: str):
 
 
 def test_stars_differ_from_one_variation_to_the_next():
-    one, two = (
-        render([Scene("circle", "red", "small", "still", "stars", "blue", variation=v)], 1, 48, 48)[0] for v in (1, 2)
-    )
+    one, two = (render([scene(size="small", backdrop="stars", variation=v)], 1, 48, 48)[0] for v in (1, 2))
     assert not torch.equal(one, two)
 
 
 def test_a_pattern_has_soft_edges():
-    clips, _ = render([Scene("circle", "red", "small", "still", "stripes", "white", across=0, along=0)], 1, 60, 60)
+    clips, _ = render([scene(size="small", backdrop="stripes", backdrop_colour="white", along=0)], 1, 60, 60)
     row = clips[0, 0, 0, -1]
     assert 3 < len(row.unique()) < 14
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_drawn_in_its_own_colour_and_outline(kind: str):
+    red, green = (scene(kind, colour=colour) for colour in ("red", "green"))
+    (first, mask), (second, other) = (draw(each, 1, 96, 96) for each in (red, green))
+    assert torch.equal(mask, other)
+    inside = mask[0, 0] > 0.99
+    own = (first[:, 0] - second[:, 0]).abs().sum(0) > 0.1
+    assert (own & inside).sum() > 0.3 * inside.sum()
+    masks = torch.stack([draw(scene(each), 1, 96, 96)[1][0, 0] for each in KINDS])
+    unlike = (masks - mask[0, 0]).abs().sum((1, 2)) / mask.sum()
+    assert sorted(unlike.tolist())[1] > 0.04
+
+
+def test_a_drawing_touches_nothing_outside_of_its_mask():
+    subject = scene("rocket", backdrop="hills", backdrop_colour="", time="day")
+    clip, mask = draw(subject, 1, 96, 160)
+    moved = dataclasses.replace(subject, subjects=(dataclasses.replace(subject.subject, across=1.0, size="small"),))
+    bare, other = draw(moved, 1, 96, 160)
+    outside = (mask[0] == 0) & (other[0] == 0)
+    assert torch.equal(clip[:, outside], bare[:, outside])
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_landscapes_fill_any_canvas_and_change_with_the_time(setting: str):
+    seen = []
+    for time in TIMES:
+        clip, _ = draw(scene("bird", backdrop=setting, backdrop_colour="", time=time, variation=4), 1, 60, 100)
+        assert clip.min() >= 0
+        assert clip.max() <= 1
+        seen.append(clip)
+    alike = torch.equal(seen[0], seen[2])
+    assert alike == (setting == "space")
+    assert alike or seen[2].mean() < seen[0].mean() - 0.1
+
+
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_weather_moves_over_everything(weather: str):
+    clear = scene("bird", backdrop="hills", backdrop_colour="", time="day")
+    fair, _ = draw(clear, 5, 60, 100)
+    foul, _ = draw(dataclasses.replace(clear, weather=weather), 5, 60, 100)
+    changed = (fair - foul).abs().amax(0) > 0.05
+    assert 0.005 < changed.float().mean() < 0.4
+    assert (changed[0] != changed[1]).float().mean() > 0.003
+
+
+def test_a_camera_that_pans_moves_the_landscape_and_not_what_it_follows():
+    still = scene("bird", backdrop="city", backdrop_colour="", time="day")
+    first, mask = draw(dataclasses.replace(still, camera="pan right"), 5, 60, 100)
+    assert torch.equal(mask[:, 0], mask[:, -1])
+    assert (first[:, 0] - first[:, -1]).abs().mean() > 0.03
+
+
+def test_a_zoom_makes_things_larger():
+    near, mask = draw(
+        dataclasses.replace(scene("bird", backdrop="city", backdrop_colour="", time="day"), camera="zoom in"),
+        5,
+        60,
+        100,
+    )
+    assert mask[0, -1].sum() > 2 * mask[0, 0].sum()
+
+
+def test_the_first_of_two_can_stand_behind_the_second():
+    pair = (Subject("cat", "red", "small"), Subject("tree", "blue", "small"))
+    _, masks = draw(Scene(pair, "plain", "white", "behind"), 1, 96, 96)
+    assert masks.shape[0] == 2
+    alone = draw(Scene(pair[:1], "plain", "white"), 1, 96, 96)[1]
+    assert masks[0].sum() < 0.95 * alone.sum()
+    assert masks.sum(0).max() <= 1 + 1e-5

@@ -1,4 +1,4 @@
-"""Scenes: what a random one may be, how it moves, and which combinations training never sees."""
+"""Scenes: what a random one may be, and which combinations training never sees."""
 
 from __future__ import annotations
 
@@ -7,14 +7,38 @@ import random
 
 import pytest
 
-from models.training.world import BACKDROPS, COLOURS, MOTIONS, SHAPES, SIZES, Scene, random_scene
+from models.training.world import (
+    BACKDROPS,
+    CAMERAS,
+    COLOURS,
+    KINDS,
+    MOTIONS,
+    PACES,
+    RELATIONS,
+    RICH_MOTIONS,
+    SETTINGS,
+    SHAPES,
+    SIZES,
+    TIMES,
+    WEATHERS,
+    Scene,
+    Subject,
+    random_scene,
+    rich_scene,
+    simple_scene,
+)
 
-TIMES = [i / 32 for i in range(33)]
 
-
-def scenes(count: int, *, held_out: bool = False) -> list[Scene]:
+def scenes(count: int, *, held_out: bool = False, rich: float = 0.5) -> list[Scene]:
     rng = random.Random(11)
-    return [random_scene(rng, held_out=held_out) for _ in range(count)]
+    return [random_scene(rng, held_out=held_out, rich=rich) for _ in range(count)]
+
+
+RICH = scenes(3000, rich=1)
+
+
+def simple(kind: str, colour: str, motion: str, behind: str) -> Scene:
+    return Scene((Subject(kind, colour, "small", (motion,)),), "plain", behind)
 
 
 def test_the_same_seed_draws_the_same_scenes():
@@ -26,80 +50,92 @@ def test_a_scene_is_on_the_side_that_was_asked_for(held_out: bool):
     assert {scene.held_out for scene in scenes(300, held_out=held_out)} == {held_out}
 
 
-def test_held_out_is_decided_by_shape_colour_motion_and_backdrop_colour_alone():
-    for scene in scenes(100, held_out=True):
-        other = dataclasses.replace(scene, size="small", backdrop="stars", across=0.5, variation=1)
+def test_held_out_is_decided_by_kind_colour_first_motion_and_backdrop_alone():
+    for scene in scenes(200, held_out=True):
+        subject = dataclasses.replace(scene.subject, size="small", across=0.5, pace="", angle=0.0)
+        other = dataclasses.replace(scene, subjects=(subject,), weather="", camera="", time="day", variation=1)
         assert other.held_out
 
 
 def test_about_one_combination_in_twelve_is_held_out_and_they_stay_the_same():
     combinations = [
-        Scene(shape, colour, "small", motion, "plain", behind)
-        for shape in SHAPES
+        simple(kind, colour, motion, behind)
+        for kind in SHAPES
         for colour in COLOURS
         for motion in MOTIONS
         for behind in COLOURS
         if behind != colour
     ]
     assert 0.07 < sum(scene.held_out for scene in combinations) / len(combinations) < 0.1
-    assert Scene("circle", "red", "small", "left", "plain", "purple").held_out
-    assert not Scene("circle", "red", "small", "right", "plain", "blue").held_out
+    assert simple("circle", "red", "left", "purple").held_out
+    assert not simple("circle", "red", "right", "blue").held_out
+
+
+def test_the_simple_world_is_one_shape_one_motion_and_a_plain_backdrop():
+    rng = random.Random(3)
+    assert all(simple_scene(rng).simple for _ in range(300))
+    assert {simple_scene(rng, plain=False).backdrop for _ in range(300)} == set(BACKDROPS)
+    assert sum(not scene.simple for scene in RICH) / len(RICH) > 0.8
 
 
 def test_every_word_of_the_world_is_drawn():
-    drawn = scenes(1500)
+    subjects = [subject for scene in RICH for subject in scene.subjects]
+    assert {each.kind for each in subjects} == set(KINDS)
+    assert {each.colour for each in subjects} == set(COLOURS)
+    assert {each.size for each in subjects} == set(SIZES)
+    assert {each.pace for each in subjects} == {"", *PACES}
+    assert {each.motion for each in subjects} == set(RICH_MOTIONS)
+    assert {len(each.motions) for each in subjects} == {1, 2}
     for field, names in (
-        ("shape", SHAPES),
-        ("colour", COLOURS),
-        ("size", SIZES),
-        ("motion", MOTIONS),
-        ("backdrop", BACKDROPS),
-        ("backdrop_colour", COLOURS),
+        ("backdrop", (*BACKDROPS, *SETTINGS)),
+        ("backdrop_colour", ("", *COLOURS)),
+        ("relation", ("", *RELATIONS)),
+        ("time", ("", *TIMES)),
+        ("weather", ("", *WEATHERS)),
+        ("camera", ("", *CAMERAS)),
     ):
-        assert {getattr(scene, field) for scene in drawn} == set(names)
+        assert {getattr(scene, field) for scene in RICH} == set(names), field
 
 
-def test_an_object_is_never_painted_in_the_colour_of_its_backdrop():
-    assert all(scene.colour != scene.backdrop_colour for scene in scenes(500))
+def test_colours_of_a_clip_can_be_told_apart():
+    for scene in RICH:
+        colours = [subject.colour for subject in scene.subjects]
+        assert len({*colours, scene.backdrop_colour}) == len(colours) + 1
+        assert scene.time != "night" or "black" not in colours
+        assert scene.backdrop != "snow" or "white" not in colours
+
+
+def test_two_subjects_are_of_two_kinds_and_stand_in_a_relation():
+    for scene in RICH:
+        assert (len(scene.subjects) == 2) == bool(scene.relation)
+        assert len({subject.kind for subject in scene.subjects}) == len(scene.subjects)
+
+
+def test_time_and_weather_are_of_landscapes_alone():
+    for scene in RICH:
+        assert bool(scene.time) == (scene.backdrop in SETTINGS and scene.backdrop != "space")
+        assert not scene.weather or scene.time
+
+
+def test_the_camera_stands_still_where_something_grows():
+    moved = [scene for scene in RICH if scene.camera]
+    assert moved
+    assert not any({"growing", "shrinking"} & set(scene.subject.motions) for scene in moved)
 
 
 def test_what_spins_can_be_seen_to_spin():
-    spinning = {scene.shape for scene in scenes(1500) if scene.motion == "spinning"}
-    assert spinning == {"square", "triangle", "star", "heart"}
+    spinning = {subject.kind for scene in RICH for subject in scene.subjects if "spinning" in subject.motions}
+    assert spinning
+    assert not spinning & {"circle", "ring"}
 
 
-def test_the_object_stays_on_the_canvas():
-    for scene in scenes(400):
-        for u in TIMES:
-            assert max(map(abs, scene.position(u))) + SIZES[scene.size] <= 1.0
-            assert max(map(abs, scene.position(u))) + scene.radius(u) <= 1.1
+def test_what_looks_ahead_is_turned_round_where_it_goes_left():
+    assert Subject("car", "red", "small", ("left",)).mirrored
+    assert Subject("car", "red", "small", ("spinning", "left")).mirrored
+    assert not Subject("car", "red", "small", ("right", "left")).mirrored
+    assert not Subject("star", "red", "small", ("left",)).mirrored
 
 
-@pytest.mark.parametrize(("motion", "axis", "sign"), [("left", 0, -1), ("right", 0, 1), ("up", 1, -1), ("down", 1, 1)])
-@pytest.mark.parametrize("along", [0.0, 0.5, 1.0])
-def test_directions_cover_most_of_the_canvas_along_one_axis(motion: str, axis: int, sign: int, along: float):
-    scene = Scene("star", "red", "small", motion, "plain", "blue", across=0.7, along=along)
-    start, end = scene.position(0.0), scene.position(1.0)
-    assert (end[axis] - start[axis]) * sign > 1.0
-    assert end[1 - axis] == start[1 - axis]
-
-
-def test_growing_and_shrinking_more_than_double_or_halve():
-    growing = Scene("star", "red", "small", "growing", "plain", "blue")
-    shrinking = dataclasses.replace(growing, motion="shrinking")
-    assert growing.radius(1) / growing.radius(0) > 2
-    assert shrinking.radius(0) / shrinking.radius(1) > 2
-    assert growing.position(0) == growing.position(1)
-
-
-def test_bouncing_touches_the_floor_and_the_ceiling_of_its_reach():
-    heights = [Scene("star", "red", "small", "bouncing", "plain", "blue", along=0.3).position(u)[1] for u in TIMES]
-    assert max(heights) > 0.5
-    assert min(heights) < -0.6
-
-
-def test_only_spinning_turns_and_it_turns_once():
-    for motion in MOTIONS:
-        scene = Scene("star", "red", "small", motion, "plain", "blue", angle=0.1)
-        turned = scene.rotation(1) - scene.rotation(0)
-        assert turned == pytest.approx(6.2832 if motion == "spinning" else 0.0, abs=1e-4)
+def test_rich_scenes_are_drawn_on_either_side():
+    rng = random.Random(1)
+    assert all(rich_scene(rng, held_out=True).held_out for _ in range(50))
