@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.training.captions import caption, words
+from models.training.text import MAX_TOKENS
 from models.training.tokenizer import build_tokenizer, save, vocabulary
 from models.training.world import random_scene
 
@@ -24,17 +25,17 @@ def test_special_tokens_come_first_and_words_in_order():
     assert tokens[:3] == ["<pad>", "</s>", "<unk>"]
     assert tokens[3:] == sorted(tokens[3:])
     assert list(vocabulary().values()) == list(range(len(tokens)))
-    assert len(tokens) < 600
+    assert len(tokens) < 1000
     assert set(words()) <= set(tokens)
 
 
 def test_no_caption_holds_an_unknown_word(tokenizer):
     rng = random.Random(8)
-    texts = [caption(random_scene(rng), rng) for _ in range(3000)]
-    texts += [caption(random_scene(rng, held_out=True), rng, held_out=True) for _ in range(1000)]
+    texts = [caption(random_scene(rng, rich=0.8), rng) for _ in range(2000)]
+    texts += [caption(random_scene(rng, held_out=True, rich=0.8), rng, held_out=True) for _ in range(1000)]
     encoded = tokenizer.encode_batch(texts)
     assert not any(2 in row.ids for row in encoded)
-    assert max(len(row.ids) for row in encoded) <= 48
+    assert max(len(row.ids) for row in encoded) <= MAX_TOKENS
 
 
 def test_text_is_lowered_split_and_ended(tokenizer):
@@ -43,6 +44,23 @@ def test_text_is_lowered_split_and_ended(tokenizer):
         "</s>",
     ]
     assert tokenizer.encode("Five-pointed\tstar!").tokens == ["five", "-", "pointed", "star", "!", "</s>"]
+
+
+def test_prompts_that_people_type_are_known(tokenizer):
+    prompts = (
+        "A small red boat drifts slowly to the left across the sea at sunset while it rains; the camera pans right.",
+        "a green car races through the city at night",
+        "a purple rocket launches upward in outer space",
+        "a black cat behind a green tree in the forest",
+        "An orange balloon rises over the hills, then it disappears",
+        "a crescent moon fades in over the ocean, slow zoom out, golden hour",
+        "a spaceship in deep space, handheld, shaky camera",
+        "a cottage in a winter landscape, snow falling, autumn leaves blowing in the wind",
+        "first moves right, then spins, after that it gets bigger and bigger",
+        "a cat's face appears in front of the city skyline",
+    )
+    unknown = {token for row in prompts for token in tokenizer.encode(row).tokens if token == "<unk>"}
+    assert not unknown, [tokenizer.encode(row).tokens for row in prompts]
 
 
 def test_unknown_words_and_odd_text_do_not_fail(tokenizer):
