@@ -19,10 +19,14 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ROWS = 64
 
 
-def orthogonalise(x: Tensor, iterations: int = 5) -> Tensor:
-    """Bring the singular values of matrices `(..., M, N)` near 1, keeping the singular vectors."""
+def orthogonalise(x: Tensor, iterations: int = 5, dtype: torch.dtype | None = None) -> Tensor:
+    """Bring the singular values of matrices `(..., M, N)` near 1, keeping the singular vectors.
+
+    Args:
+        dtype: to iterate in; bfloat16 is enough where the device is quick at it.
+    """
     a, b, c = _QUINTIC
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT
@@ -73,12 +77,22 @@ class Muon(torch.optim.Optimizer):
             groups.append({"params": matrices, "muon": True, "lr": lr, "base_lr": lr})
         if others:
             groups.append({"params": others, "muon": False, "lr": adam_lr, "base_lr": adam_lr})
+        self.dtype: torch.dtype | None = None
         super().__init__(groups, {"momentum": momentum, "betas": (0.9, 0.98), "weight_decay": weight_decay})
 
     def scale(self, factor: float) -> None:
         """Set every group's step to `factor` times its base."""
         for group in self.param_groups:
             group["lr"] = group["base_lr"] * factor
+
+    @property
+    def rate(self) -> float:
+        """The present step of the first group."""
+        return float(self.param_groups[0]["lr"])
+
+    def states(self) -> list[tuple[nn.Parameter, dict[str, Tensor]]]:
+        """Every parameter and what is kept of it between steps, to read and to fill; always in the same order."""
+        return [(parameter, self.state[parameter]) for group in self.param_groups for parameter in group["params"]]
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -101,7 +115,7 @@ class Muon(torch.optim.Optimizer):
             blocks = _blocks(self._momentum(parameter, group["momentum"]))
             buckets[tuple(blocks.shape[1:])].append((parameter, blocks))
         for bucket in buckets.values():
-            directions = orthogonalise(torch.cat([blocks for _, blocks in bucket]))
+            directions = orthogonalise(torch.cat([blocks for _, blocks in bucket]), dtype=self.dtype).float()
             start = 0
             for parameter, blocks in bucket:
                 direction, start = directions[start : start + len(blocks)], start + len(blocks)

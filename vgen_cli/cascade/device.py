@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from models.catalog import ModelCard
+from models.layers.precision import computes
 
 from ..errors import UsageError
 from ..recipe import Recipe
@@ -88,18 +89,6 @@ def limit(machine: Machine) -> None:
 
 
 def _check_cpu_type(name: str) -> None:
-    """Refuse a type whose matrix product kills the process here, as bfloat16 does where AMX is masked away.
-
-    The product is tried in a process of its own, since nothing can catch an illegal instruction.
-    """
-    if name == "float32":
-        return
-    import subprocess
-    import sys
-
-    attempt = (
-        f"import torch; a = torch.ones(64, 64, dtype=torch.{name}); a @ a; "
-        "torch.nn.functional.conv3d(a.view(1, 64, 1, 8, 8), a.view(64, 64, 1, 1, 1))"
-    )
-    if subprocess.run([sys.executable, "-c", attempt], capture_output=True, check=False).returncode:
+    """Refuse a type whose matrix product kills the process here, as bfloat16 does where AMX is masked away."""
+    if name != "float32" and not computes(name):
         raise UsageError(f"--dtype {name}: this CPU cannot compute in it; use --dtype float32")

@@ -78,3 +78,31 @@ def test_weights_without_a_gradient_stay():
     weight = nn.Parameter(torch.ones(2, 2))
     Muon([("weight", weight)], 0.1, weight_decay=0.5).step()
     assert torch.equal(weight, torch.ones(2, 2))
+
+
+def test_in_bfloat16_matrices_are_made_orthogonal_all_the_same_and_stay_float32():
+    steps = []
+    for dtype in (None, torch.bfloat16):
+        weight = nn.Parameter(torch.zeros(8, 8))
+        optimizer = Muon([("weight", weight)], 0.1)
+        optimizer.dtype = dtype
+        weight.grad = torch.randn(8, 8, generator=torch.Generator().manual_seed(3))
+        optimizer.step()
+        steps.append(weight.detach())
+    assert steps[1].dtype == torch.float32
+    assert not torch.equal(*steps)
+    torch.testing.assert_close(*steps, atol=0.01, rtol=0.1)
+
+
+def test_states_are_those_that_the_steps_go_by():
+    weight, bias = nn.Parameter(torch.ones(3, 3)), nn.Parameter(torch.ones(3))
+    optimizer = Muon([("weight", weight), ("bias", bias)], 0.1)
+    optimizer.scale(0.5)
+    assert optimizer.rate == pytest.approx(0.05)
+    weight.grad, bias.grad = torch.ones(3, 3), torch.ones(3)
+    optimizer.step()
+    kept = optimizer.states()
+    assert [parameter is wanted for (parameter, _), wanted in zip(kept, (weight, bias), strict=True)] == [True, True]
+    assert [set(state) for _, state in kept] == [{"momentum"}, {"first", "second", "count"}]
+    kept[0][1]["momentum"].zero_()
+    assert optimizer.state[weight]["momentum"].sum() == 0
