@@ -42,7 +42,7 @@ class Door:
     panel: str
 
 
-MAKE, LOOK = "Make a clip", "Look, check, manage"
+MAKE, LOOK, TEACH = "Make a clip", "Look, check, manage", "Teach a model"
 DOORS = (
     Door("t2v", "t2v", "Text to video.", MAKE),
     Door("i2v", "i2v", "Image to video: a still comes to life.", MAKE),
@@ -60,6 +60,7 @@ DOORS = (
     Door("kept", "kept", "Work that is kept to go on with: list, clear.", LOOK),
     Door("bench", "bench", "Time the stages of a model on this machine.", LOOK),
     Door("doctor", "doctor", "Versions, devices, memory, ffmpeg, and a tiny end-to-end self-test.", LOOK),
+    Door("dataset", "dataset", "Captioned clips of a rendered world, with their ground truth.", TEACH),
 )
 EXAMPLES = (
     ('vgen t2v "a red circle moving right on a blue background" -o clip.mp4', "a first clip, offline"),
