@@ -1,185 +1,164 @@
-"""How good the small cascade is: clips for held-out prompts, judged by what the renderer knows of the scene."""
+"""How good the small cascade is: every figure of its card, from held-out prompts and clips.
+
+Prompts and the judge are in `questions.py`, clips in `answers.py`, the autoencoder and the upsampling stages in
+`quality.py`, conditions, source clips and changed words in `steering.py`, seeds and flicker in `variety.py`.
+"""
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 
 import torch
-from einops import rearrange
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..catalog import ModelCard, Stage
-from ..diffusion import sigmas as schedules
-from ..ltx.autoencoder import Autoencoder
-from ..shapes import LatentShape
-from .captions import caption
-from .conditions import Conditions
-from .judge import judge, score
-from .latents import Size, encode
-from .render import render
-from .sampling import Given, Networks, base_latents, decoded, refined, upsampled
-from .world import Scene, random_scene
+from ..catalog import ModelCard
+from ..shapes import LatentShape, PixelShape
+from .answers import clips
+from .quality import enlarged, kept, round_trip, true_clip
+from .questions import WORLDS, Question, both_worlds, questions, tally, twins, verdict
+from .report import Enlarged, Kept, Rate, Report
+from .sampling import Networks
+from .sheets import Exhibit, exhibit, sheets
+from .steering import conditioned, edited, turned
+from .variety import flickers, spread
 
-DIRECTIONS = ("left", "right", "up", "down")
+_SHEET = 24  # clips of each condition and each kind of changed word that are shown
 
 
 @dataclass(frozen=True)
-class Question:
-    """A held-out scene, its caption in a held-out phrasing, and a seed."""
+class Counts:
+    """How much is measured.
 
-    scene: Scene
-    prompt: str
-    seed: int
+    Attributes:
+        simple, rich: prompts of each world for the base stage.
+        whole: of each, those that the whole cascade finishes.
+        shown: of these, those on contact sheets.
+        ceiling: rendered clips of each world that the judge sees, as they are and as the autoencoder keeps them.
+        clips: held-out clips for PSNR and SSIM, half of them of each world.
+        enlarged: held-out clips for the upsampling stages.
+        conditioned: prompts for each kind of condition.
+        edited: source clips for each strength.
+        turned: pairs of prompts for each kind of word.
+        prompts, seeds: for the spread.
+        flicker: clips whose flicker is measured.
+    """
+
+    simple: int = 500
+    rich: int = 300
+    whole: int = 36
+    shown: int = 36
+    ceiling: int = 48
+    clips: int = 24
+    enlarged: int = 12
+    conditioned: int = 12
+    edited: int = 24
+    turned: int = 16
+    prompts: int = 8
+    seeds: int = 6
+    flicker: int = 12
+
+    @classmethod
+    def tiny(cls) -> Counts:
+        """A few of everything, to see that all of it runs."""
+        return cls(3, 3, 2, 2, 2, 2, 2, 2, 2, 1, 1, 2, 2)
 
 
-def questions(count: int, *, seed: str = "evaluation") -> list[Question]:
-    """`count` held-out prompts, the same for the same seed."""
-    rng = random.Random(seed)
-    asked = []
-    for index in range(count):
-        scene = random_scene(rng, held_out=True, plain=True)
-        asked.append(Question(scene, caption(scene, rng, held_out=True), index))
-    return asked
+@torch.no_grad()
+def evaluate(
+    networks: Networks,
+    card: ModelCard,
+    shape: LatentShape,
+    *,
+    counts: Counts | None = None,
+    folder: Path | None = None,
+    log: Callable[[str], None] = print,
+) -> Report:
+    """Measure a whole cascade.
+
+    Args:
+        card: says how it samples: schedules, guidance, rates.
+        shape: of the base stage's latents.
+        counts: how much of everything; what the card of record is made with where None is given.
+        folder: where contact sheets are written; none are where it is None.
+        log: is told what is measured next.
+    """
+    counts = counts or Counts()
+    autoencoder = networks.autoencoder
+    pixels = autoencoder.compression.pixels(shape)
+    final = PixelShape(2 * pixels.frames - 1, 2 * pixels.height, 2 * pixels.width)
+
+    def show(name: str, asked: Sequence[Question], made: Sequence[Tensor], judged: Sequence[dict[str, bool]]) -> None:
+        if folder is not None:
+            rows = list(zip(made, asked, judged, strict=True))[:_SHEET]
+            sheets([exhibit(clip, each.prompt, row) for clip, each, row in rows], folder, name.replace("_", " "))
+
+    rates = {}
+    for world, count in zip(WORLDS, (counts.simple, counts.rich), strict=True):
+        log(f"{count} prompts of the {world} world")
+        rates[world], exhibits = _judged(networks, card, shape, questions(count, world), counts, log)
+        if folder is not None:
+            sheets(exhibits, folder, world)
+    log("the autoencoder and the upsampling stages")
+    keeps = []
+    for world in WORLDS:
+        asked = questions(max(1, counts.clips // 2), world, seed="quality")
+        keeps += [Kept(world, str(size), *kept(autoencoder, size, asked)) for size in (pixels, final)]
+    stages = enlarged(networks, card, pixels, both_worlds(counts.enlarged, seed="quality"))
+    log("conditions")
+    given = both_worlds(counts.conditioned, seed="conditions")
+    conditions = conditioned(networks, card, shape, given, show=lambda name, *rest: show(f"given {name}", *rest))
+    log("source clips at every strength")
+    edits = edited(networks, card, shape, twins(counts.edited, "colour", seed="edits"))
+    log("one word changed")
+    turns = turned(networks, card, shape, counts.turned, show=lambda name, *rest: show(f"changed {name}", *rest))
+    log("seeds and flicker")
+    return Report(
+        rates,
+        keeps,
+        [Enlarged(name, *figures) for name, figures in stages.items()],
+        conditions,
+        edits,
+        turns,
+        spread(networks, card, shape, counts.prompts, counts.seeds),
+        flickers(networks, card, shape, both_worlds(counts.flicker, seed="flicker")),
+    )
 
 
-CONDITIONED = {
-    "the first frame": Conditions(1),
-    "the last frame": Conditions(0, (0,)),
-    "the first and the last frame": Conditions(1, (0,)),
-    "the first 9 frames": Conditions(2),
-}
-"""What clips are given when the cascade is judged on conditions, as `clips` takes it."""
-
-
-def base_schedule(stage: Stage) -> list[float]:
-    """The sigmas of a card's base stage."""
-    return schedules.build(stage.schedule, stage.steps or 1, **stage.schedule_args)
-
-
-def clips(
+def _judged(
     networks: Networks,
     card: ModelCard,
     shape: LatentShape,
     asked: Sequence[Question],
-    *,
-    conditions: Conditions | None = None,
-    batch: int = 20,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of `(base clips, clips of the whole cascade)`, the second empty while the upsamplers are missing.
-
-    Args:
-        conditions: what both stages are given of the true clip: `held` counts the base stage's latent frames, and
-            stills are one, the last frame.
-    """
-    for start in range(0, len(asked), batch):
-        part = asked[start : start + batch]
-        prompts, seeds = [each.prompt for each in part], [each.seed for each in part]
-        scenes, fps = [each.scene for each in part], float(card.base_fps)
-        latents = base_latents(
-            networks,
-            prompts,
-            seeds,
-            shape,
-            base_schedule(card.base),
-            guidance_scale=card.base.guidance_scale,
-            fps=fps,
-            given=_given(networks.autoencoder, scenes, shape, conditions),
-        )
-        small = decoded(networks, latents)
-        if networks.temporal is None or networks.spatial is None:
-            yield small, small.new_empty(0)
-            continue
-        spatial = card.stage("spatial-upsample")
-        assert spatial is not None
-        latents = upsampled(networks, upsampled(networks, latents, networks.temporal), networks.spatial)
-        if spatial.refine:
-            large = LatentShape(*latents.shape[1:])
-            longer = conditions and replace(conditions, held=max(0, 2 * conditions.held - 1))
-            latents = refined(
-                networks,
-                prompts,
-                seeds,
-                latents,
-                schedules.explicit(spatial.refine),
-                guidance_scale=spatial.guidance_scale,
-                fps=2 * fps,
-                given=_given(networks.autoencoder, scenes, large, longer),
-            )
-        yield small, decoded(networks, latents)
-
-
-def _given(
-    autoencoder: Autoencoder, scenes: Sequence[Scene], shape: LatentShape, conditions: Conditions | None
-) -> Given | None:
-    if conditions is None:
-        return None
-    pixels = autoencoder.compression.pixels(shape)
-    size = Size("", pixels.frames, pixels.width)
-    whole = encode(autoencoder, scenes, size)
-    last = encode(autoencoder, scenes, size, stills=1) if conditions.stills else whole[:, :, :0]
-    device = autoencoder.latents_mean.device
-    frames = (pixels.frames - 1,) if conditions.stills else ()
-    return Given(whole[:, :, : conditions.held].to(device), last.to(device), frames)
-
-
-@torch.no_grad()
-def round_trip(autoencoder: Autoencoder, shape: LatentShape, asked: Sequence[Question]) -> list[Tensor]:
-    """The true clips `(3, T, H, W)` as the autoencoder keeps them: what no cascade around it can better."""
-    pixels = autoencoder.compression.pixels(shape)
-    size = Size("", pixels.frames, pixels.width)
-    made = [encode(autoencoder, [each.scene], size).to(autoencoder.latents_mean.device) for each in asked]
-    return [autoencoder.decode(each)[0].cpu().clamp(-1, 1) for each in made]
-
-
-@torch.no_grad()
-def closeness(autoencoder: Autoencoder, made: Sequence[Tensor], asked: Sequence[Question]) -> dict[str, float]:
-    """How near clips `(3, T, H, W)` come to their scenes' own, in decibels, at the first, middle and last frame.
-
-    Measured against the true frame as the autoencoder keeps it, alone.
-    """
-    names, sums = ("first", "middle", "last"), [0.0] * 3
-    for clip, question in zip(made, asked, strict=True):
-        _, frames, height, width = clip.shape
-        places = [0, frames // 2, frames - 1]
-        truth = render([question.scene], frames, height, width)[0][:, :, places].to(autoencoder.latents_mean.device)
-        kept = autoencoder.encode(rearrange(truth, "1 C K H W -> K C 1 H W")).mode()
-        seen = autoencoder.decode_raw(kept)[:, :, 0].cpu().clamp(-1, 1)
-        for index, place in enumerate(places):
-            sums[index] += -10 * math.log10(max(1e-9, F.mse_loss(clip[:, place], seen[index]).item() / 4))
-    return {name: total / len(made) for name, total in zip(names, sums, strict=True)}
-
-
-def join(made: Sequence[Tensor], given: int) -> float:
-    """The change at the join of what is given, so many frames, with what is made, in median changes of each clip."""
-    ratios = []
-    for clip in made:
-        changes = (clip[:, 1:] - clip[:, :-1]).abs().mean((0, 2, 3))
-        ratios.append(float(changes[given - 1] / changes.median().clamp(min=1e-3)))
-    return sum(ratios) / len(ratios)
-
-
-def rates(made: Sequence[Tensor], asked: Sequence[Question]) -> dict[str, float]:
-    """Share of clips in which each attribute is right, and the ones the project is held to together.
-
-    "direction" counts only prompts with a direction; "together" is colour, backdrop colour and, where the prompt has
-    a direction, the motion.
-    """
-    rows = [score(judge(clip), question.scene) for clip, question in zip(made, asked, strict=True)]
-    shares = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-    directed = [row for row, question in zip(rows, asked, strict=True) if question.scene.motion in DIRECTIONS]
-    shares["direction"] = sum(row["motion"] for row in directed) / max(1, len(directed))
-    together = [row["colour"] and row["backdrop_colour"] and row["motion"] for row in directed]
-    shares["together"] = sum(together) / max(1, len(together))
-    return shares
-
-
-@torch.no_grad()
-def strip(clip: Tensor, count: int = 6) -> Tensor:
-    """`count` evenly spaced frames of a clip `(3, T, H, W)` side by side, `(H, count * W, 3)` uint8."""
-    picked = torch.linspace(0, clip.shape[1] - 1, count).round().long()
-    frames = (clip[:, picked] / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-    return frames.permute(2, 1, 3, 0).flatten(1, 2)
+    counts: Counts,
+    log: Callable[[str], None],
+) -> tuple[dict[str, dict[str, Rate]], list[Exhibit]]:
+    """Rates by column, from the judge's own ceiling to the finished clips, and what to show of these."""
+    pixels = networks.autoencoder.compression.pixels(shape)
+    few, finished = asked[: counts.ceiling], asked[: counts.whole]
+    small: list[dict[str, bool]] = []
+    large: list[dict[str, bool]] = []
+    exhibits: list[Exhibit] = []
+    for part, whole in ((finished, True), (asked[counts.whole :], False)):
+        for base, complete in clips(networks, card, shape, part, whole=whole):
+            for clip, best in zip_longest(base, complete):
+                question = asked[len(small)]
+                small.append(verdict(clip, question))
+                if best is not None:
+                    large.append(verdict(best, question))
+                if whole and len(exhibits) < counts.shown:
+                    shown = (clip, small[-1]) if best is None else (best, large[-1])
+                    exhibits.append(exhibit(shown[0], question.prompt, shown[1]))
+            log(f"{len(small)} of {len(asked)}")
+    columns = {
+        "as rendered": tally([verdict(true_clip(each, pixels), each) for each in few], few),
+        "as the autoencoder keeps them": tally(
+            [verdict(round_trip(networks.autoencoder, pixels, [each])[0], each) for each in few], few
+        ),
+        "base stage": tally(small, asked),
+    }
+    if large:
+        columns["whole cascade"] = tally(large, finished)
+    return columns, exhibits

@@ -27,7 +27,6 @@ from models.checkpoint import locate
 from models.checkpoint.build import load, load_text_encoder
 from models.ltx.transformer import Transformer
 from models.shapes import LatentShape
-from models.training.evaluation import base_schedule
 from models.training.sampling import Networks, base_latents
 from vgen_cli.app import main
 from vgen_cli.cascade import frames, session, stages
@@ -211,7 +210,7 @@ def test_evaluation_in_training_sees_what_a_user_gets(shell, monkeypatch):
     )
     card = located.card
     made = base_latents(
-        networks, [PROMPT], [4], LatentShape(*kept[0].shape[1:]), base_schedule(card.base),
+        networks, [PROMPT], [4], LatentShape(*kept[0].shape[1:]), card.base.levels(),
         guidance_scale=card.base.guidance_scale, fps=float(card.base_fps),
     )  # fmt: skip
     assert (made - kept[0]).abs().max() <= 1e-4

@@ -15,11 +15,13 @@ from models.catalog import find
 from models.checkpoint.build import load, load_text_encoder
 from models.checkpoint.contents import folder_part
 from models.shapes import LatentShape
-from models.training.evaluation import CONDITIONED, clips, closeness, join, questions, rates
+from models.training.answers import CONDITIONED, clips
+from models.training.questions import questions, rates
 from models.training.sampling import Networks
+from models.training.steering import closeness, join
 
 WEIGHTS = Path(__file__).parents[3] / "models/nano/weights"
-SHAPE = LatentShape(32, 5, 4, 4)
+SHAPE = LatentShape(32, 7, 6, 10)
 ASKED = questions(8)
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the embedded weights are not in this checkout")
@@ -38,7 +40,8 @@ def networks() -> Networks:
 
 def made(networks: Networks, given: str | None) -> list[Tensor]:
     conditions = CONDITIONED[given] if given else None
-    return [clip for small, _ in clips(networks, find("nano"), SHAPE, ASKED, conditions=conditions) for clip in small]
+    batches = clips(networks, find("nano"), SHAPE, ASKED, conditions=conditions, whole=False)
+    return [clip for small, _ in batches for clip in small]
 
 
 def test_a_first_picture_begins_the_clip_and_the_prompt_goes_on(networks):
