@@ -9,19 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..ltx.autoencoder import Autoencoder
-from ..ltx.config import AutoencoderConfig
-from .judge import judge, score
+from .footage import ClipSource, RenderedWorld
+from .latents import Size
 from .loop import Draw
 from .optimizer import Muon
-from .render import render
-from .world import Scene, random_scene
 
-# What a step sees: (clips, frames, side), and how often. Whole canvases: in a crop every latent cell of so small
-# a grid touches the zero padding, and the inner cell of a whole clip is never learnt.
-_BATCHES = ((8, 9, 64), (4, 17, 64), (2, 9, 128))
-_WEIGHTS = (6, 2, 2)
-_DECODER_WEIGHTS = (1, 1, 6)
-_TINY = (2, 5, 32)
+# What a step sees: (clips, frames, height, width), and how often; the last is a finished clip's size. Whole canvases:
+# in a crop every latent cell of so small a grid touches the zero padding, and the inner cell is never learnt.
+_BATCHES = ((2, 9, 96, 160), (1, 17, 96, 160), (2, 9, 128, 96), (1, 5, 192, 320))
+_WEIGHTS = (6, 2, 1, 2)
+_DECODER_WEIGHTS = (2, 1, 1, 6)
+_TINY = (2, 5, 32, 32)
+_RICH = 0.6
 
 
 class AutoencoderTask:
@@ -34,15 +33,17 @@ class AutoencoderTask:
 
     module: nn.Module
 
-    def __init__(self, config: AutoencoderConfig, *, device: torch.device | str = "cpu", tiny: bool = False) -> None:
-        self.autoencoder = Autoencoder(config).to(device)
-        self.autoencoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    def __init__(self, autoencoder: Autoencoder, source: ClipSource | None = None, *, tiny: bool = False) -> None:
+        autoencoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.device = autoencoder.latents_mean.device
+        self.source = source or RenderedWorld(rich=_RICH, device=self.device)
+        self.given = source
         # One shared log-variance: start with posteriors that are nearly points.
         with torch.no_grad():
-            bias = self.autoencoder.encoder.conv_out.conv.bias
+            bias = autoencoder.encoder.conv_out.conv.bias
             assert bias is not None
             bias[-1] = -5.0
-        self.module, self.device, self.tiny = self.autoencoder, torch.device(device), tiny
+        self.autoencoder, self.module, self.tiny = autoencoder, autoencoder, tiny
 
     def optimizer(self) -> Muon:
         """Muon on every kernel."""
@@ -51,55 +52,50 @@ class AutoencoderTask:
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Weighted reconstruction error and a small divergence from the unit Gaussian."""
         shape = _TINY if self.tiny else draw.python.choices(_BATCHES, _WEIGHTS)[0]
-        video, coverage = self._render(shape, draw.python)
+        video, weight = self._draw(shape, draw.python)
         posterior = self.autoencoder.encode(video)
         z = posterior.mean + (0.5 * posterior.logvar).exp() * draw.noise(posterior.mean)
         if draw.progress > 0.66:
             z = _blurred(z, draw)
-        squared, absolute = self._errors(z, video, coverage)
+        squared, absolute = self._errors(z, video, weight)
         divergence = 0.5 * (posterior.mean**2 + posterior.logvar.exp() - 1 - posterior.logvar).mean()
-        loss = squared + (0.3 * absolute if draw.progress > 0.2 else 0.0) + 1e-4 * divergence
+        loss = squared + (0.8 * absolute if draw.progress > 0.2 else 0.0) + 1e-4 * divergence
         return loss, {"mse": squared.item(), "kl": divergence.item()}
 
-    def _render(self, shape: tuple[int, int, int], rng: random.Random, *, plain: bool = False) -> tuple[Tensor, Tensor]:
-        clips, frames, side = shape
-        scenes = [random_scene(rng, plain=plain) for _ in range(clips)]
-        video, coverage = render(scenes, frames, side, side, device=self.device)
-        return video.contiguous(memory_format=torch.channels_last_3d), coverage
+    def _draw(self, shape: tuple[int, int, int, int], rng: random.Random) -> tuple[Tensor, Tensor]:
+        """A batch of clips, and how much each of their pixels weighs, 1 in the mean."""
+        video, weight, _ = self.source.draw(rng, *shape)
+        weight = torch.ones_like(video[:, :1]) if weight is None else weight / weight.mean()
+        return video.contiguous(memory_format=torch.channels_last_3d), weight
 
-    def _errors(self, z: Tensor, video: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared and absolute error of the decoded latents, weighted towards the object."""
-        error = self.autoencoder.decode_raw(z) - video
-        weight = 1 + 6 * F.max_pool3d(coverage, (1, 7, 7), 1, (0, 3, 3))
-        weight = weight / weight.mean()
+    def _errors(self, z: Tensor, video: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared and absolute error of the decoded latents."""
+        error = self.autoencoder.decode_raw(z).float() - video
         return (error.square() * weight).mean(), (error.abs() * weight).mean()
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """PSNR in dB, and the judge's verdicts on reconstructions of held-out scenes."""
-        rng = random.Random("autoencoder evaluation")
-        scenes = [random_scene(rng, held_out=True) for _ in range(4 if self.tiny else 40)]
+        """PSNR in dB on held-out clips, at the base's size and a finished one; of footage, on whatever it gives."""
+        if self.given is not None:
+            return {"psnr": self._psnr(self.given, *((2, 5, 32, 32) if self.tiny else (12, 25, 96, 160)))}
+        simple, rich = (RenderedWorld(rich=share, held_out=True, device=self.device) for share in (0, 1))
         if self.tiny:
-            return {"psnr_32": self._psnr(self._reconstruct(scenes, 5, 32))}
-        small = self._reconstruct(scenes, 17, 64)
-        large = self._reconstruct(scenes[:12], 17, 128)
-        rights = [score(judge(clip), scene) for clip, scene in zip(small[1], scenes, strict=True)]
-        figures = {name: sum(right[name] for right in rights) / len(rights) for name in rights[0]}
-        return {"psnr_64": self._psnr(small), "psnr_128": self._psnr(large), **figures}
+            return {"psnr simple": self._psnr(simple, 4, 5, 32, 32)}
+        return {
+            "psnr simple": self._psnr(simple, 12, 25, 96, 160),
+            "psnr rich": self._psnr(rich, 12, 25, 96, 160),
+            "psnr large": (self._psnr(simple, 3, 9, 192, 320) + self._psnr(rich, 3, 9, 192, 320)) / 2,
+        }
 
-    def _reconstruct(self, scenes: list[Scene], frames: int, side: int) -> tuple[Tensor, Tensor]:
-        pairs = []
-        for start in range(0, len(scenes), 4):
-            video, _ = render(scenes[start : start + 4], frames, side, side, device=self.device)
+    def _psnr(self, source: ClipSource, clips: int, frames: int, height: int, width: int) -> float:
+        """Mean over clips, in decibels."""
+        rng, total = random.Random("autoencoder evaluation"), 0.0
+        for _ in range(clips):
+            video, _, _ = source.draw(rng, 1, frames, height, width)
             video = video.contiguous(memory_format=torch.channels_last_3d)
-            pairs.append((video, self.autoencoder.decode_raw(self.autoencoder.encode(video).mode()).clamp(-1, 1)))
-        originals, copies = zip(*pairs, strict=True)
-        return torch.cat(originals).cpu(), torch.cat(copies).cpu()
-
-    @staticmethod
-    def _psnr(pair: tuple[Tensor, Tensor]) -> float:
-        errors = (pair[0] - pair[1]).square().mean((1, 2, 3, 4))
-        return float((10 * torch.log10(4 / errors)).mean())
+            copy = self.autoencoder.decode_raw(self.autoencoder.encode(video).mode()).clamp(-1, 1)
+            total += float(10 * torch.log10(4 / F.mse_loss(copy, video)))
+        return total / clips
 
 
 class DecoderTask(AutoencoderTask):
@@ -108,11 +104,12 @@ class DecoderTask(AutoencoderTask):
     It may run after the transformer has been trained, since the encoder does not change.
     """
 
-    def __init__(self, autoencoder: Autoencoder, *, tiny: bool = False) -> None:
+    def __init__(self, autoencoder: Autoencoder, source: ClipSource | None = None, *, tiny: bool = False) -> None:
         autoencoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         autoencoder.decoder.requires_grad_(True)
         self.autoencoder, self.module, self.tiny = autoencoder, autoencoder.decoder, tiny
         self.device = autoencoder.latents_mean.device
+        self.source, self.given = source or RenderedWorld(rich=_RICH, device=self.device), source
 
     def optimizer(self) -> Muon:
         """Muon on every kernel of the decoder, more gently than from nothing."""
@@ -121,28 +118,26 @@ class DecoderTask(AutoencoderTask):
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Weighted reconstruction error from slightly blurred latents."""
         shape = _TINY if self.tiny else draw.python.choices(_BATCHES, _DECODER_WEIGHTS)[0]
-        video, coverage = self._render(shape, draw.python, plain=draw.python.random() < 0.9)
+        video, weight = self._draw(shape, draw.python)
         with torch.no_grad():
             z = _blurred(self.autoencoder.encode(video).mode(), draw)
-        squared, absolute = self._errors(z, video, coverage)
+        squared, absolute = self._errors(z, video, weight)
         return squared + 0.5 * absolute, {"mse": squared.item()}
 
 
 def _blurred(z: Tensor, draw: Draw) -> Tensor:
-    """Latents with noise of an eighth of their spread."""
+    """Latents with noise of a twelfth of their spread."""
     spread = z.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-    return z + 0.12 * spread * draw.noise(z)
+    return z + 0.08 * spread * draw.noise(z)
 
 
 @torch.no_grad()
-def measure_statistics(autoencoder: Autoencoder, *, clips: int = 256, seed: int = 1, side: int = 64) -> None:
-    """Set `latents_mean` and `latents_std` from rendered clips, so that latents are about unit normal."""
+def measure_statistics(autoencoder: Autoencoder, source: ClipSource, size: Size, *, clips: int, seed: int = 1) -> None:
+    """Set `latents_mean` and `latents_std` from clips, so that latents are about unit normal."""
     rng = random.Random(seed)
     collected = []
-    for start in range(0, clips, 8):
-        scale = side if start % 32 else side * 2
-        scenes = [random_scene(rng) for _ in range(8)]
-        video, _ = render(scenes, 17, scale, scale, device=autoencoder.latents_mean.device)
+    for _ in range(0, clips, 4):
+        video, _, _ = source.draw(rng, 4, size.frames, size.height, size.width)
         collected.append(autoencoder.encode(video).mode().transpose(0, 1).flatten(1))
     values = torch.cat(collected, 1)
     autoencoder.latents_mean.copy_(values.mean(1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +21,13 @@ from ..shapes import Compression, LatentShape
 from ..text.t5 import TextEncoder
 from . import conditions
 from .captions import caption
-from .latents import LatentSet, still_frames, stills_of
+from .configs import Sight
+from .latents import LatentSet, Told, still_frames, stills_of
 from .loop import Draw
 from .optimizer import Muon
 from .text import MAX_TOKENS, with_strangers
-from .world import Scene
 
 Evaluation = Callable[[], dict[str, float]]
-
-REFINE_SHARE, REFINE_FROM = 0.6, 0.9
-"""Share of the steps that see clips in the size of the refine pass, and the highest noise level of those."""
 
 # Embeddings, tables and the last layer are no maps between hidden spaces: Muon is not for them.
 _ADAM = ("scale_shift_table", "proj_out", "time_embed")
@@ -43,50 +41,71 @@ def bind(
     fps: float,
     compression: Compression,
     leading: Sequence[float] = (),
+    *,
+    pad: bool = False,
 ) -> Callable[[Tensor, Tensor | float], Tensor]:
-    """The transformer as a function of latents and sigma, for one batch of prompts, with nano's maps."""
-    with torch.no_grad():
-        context, mask = text.encode(prompts, max_tokens=MAX_TOKENS, pad=False)
+    """The transformer as a function of latents and sigma, for one batch of prompts, with nano's maps.
+
+    Args:
+        pad: all prompts to one length, whatever the batch: what is compiled wants the same shapes at every step.
+    """
+    with torch.no_grad(), torch.autocast(transformer.proj_out.weight.device.type, enabled=False):
+        context, mask = text.encode(prompts, max_tokens=MAX_TOKENS, pad=pad)
     maps = coordinate_maps(shape, leading, time=compression.time)
     return transformer.bind(
         context, mask, shape, fps=fps, compression=compression, causal_time=True, maps=maps, leading=leading
     )
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Encoded clips of one size, and how they are trained on; see `configs.Sight`."""
+
+    sight: Sight
+    clips: LatentSet
+
+
 class BaseTask:
     """Predict the velocity (or noise, or v, or the clean latents) of noised latents, given a caption.
 
     Args:
-        clips: latents in the size of the base stage under "base".
-        large: latents in the size of the refine pass under "refine"; seen at the noise levels of that pass alone.
-        shares: those of the kinds of `conditions.draw`; those with pictures need sets with stills.
+        seen: encoded clips by size; each step is of one size.
+        turn: the share of training after which the sizes' late shares count.
+        shares: those of the kinds of `conditions.draw`; those with pictures fall to sizes that have stills.
         kind: what the network predicts; the shipped one predicts the flow.
         shift: how far noise levels lean towards pure noise, where the layout is decided.
+        compiled: compile the blocks first, for every size anew: minutes of waiting, then nearly twice as quick.
     """
 
     def __init__(
         self,
         transformer: Transformer,
         text: TextEncoder,
-        clips: LatentSet,
-        large: LatentSet | None,
+        seen: Sequence[Seen],
         compression: Compression,
         *,
         evaluation: Evaluation,
+        turn: float = 0.0,
         shares: Mapping[str, float] | None = None,
         kind: Prediction = Prediction.FLOW,
         shift: float = 3.0,
-        batch: int = 32,
-        rates: tuple[float, float] = (8.0, 16.0),
+        compiled: bool = False,
     ) -> None:
         self.transformer, self.text = transformer, text
         self.module = nn.ModuleDict({"transformer": transformer})
-        self.clips, self.large = clips, large
-        self.compression, self.evaluate, self.shares = compression, evaluation, shares or {}
-        self.kind, self.shift, self.batch, self.rates = kind, shift, batch, rates
+        self.seen, self.turn, self.compression = seen, turn, compression
+        self.evaluation, self.shares = evaluation, shares or {}
+        self.kind, self.shift, self.compiled = kind, shift, compiled
+        if compiled:
+            torch._dynamo.config.recompile_limit = 64  # a graph a size, with and without conditions
+            for block in transformer.transformer_blocks:
+                block.compile(dynamic=False)
         self.device = transformer.proj_out.weight.device
-        with torch.no_grad():
-            transformer.proj_out.weight.zero_()
+
+    def evaluate(self) -> dict[str, float]:
+        """Whatever the evaluation says of the transformer, which is not compiled for its sizes."""
+        with torch.compiler.set_stance("force_eager"):
+            return self.evaluation()
 
     def optimizer(self) -> Muon:
         """Muon on the matrices."""
@@ -94,33 +113,38 @@ class BaseTask:
 
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the prediction over one batch, where nothing is given."""
-        refine = self.large is not None and draw.python.random() < REFINE_SHARE
-        clips = self.large if refine and self.large is not None else self.clips
-        size = "refine" if refine else "base"
-        latents, stills = clips.latents[size], clips.latents.get(stills_of(size))
-        picked = draw.python.choices(range(len(latents)), k=max(1, self.batch // 6) if refine else self.batch)
+        late = draw.progress >= self.turn
+        shares = [each.sight.late if late else each.sight.early for each in self.seen]
+        seen = draw.python.choices(self.seen, shares)[0]
+        sight, clips = seen.sight, seen.clips
+        latents, stills = clips.latents[sight.size.name], clips.latents.get(stills_of(sight.size.name))
+        picked = draw.python.choices(range(len(latents)), k=sight.batch)
         clean = latents[picked].to(self.device)
-        prompts = [self._prompt(clips.scenes[i], draw.python) for i in picked]
-        sigma = self._levels(len(picked), refine, draw.torch).to(self.device)
+        prompts = [self._prompt(clips.told[i], draw.python) for i in picked]
+        sigma = self._levels(len(picked), sight.noisiest, draw.torch).to(self.device)
         noise = draw.noise(clean)
         shape, count = LatentShape(*clean.shape[1:]), 0 if stills is None else stills.shape[2]
         given = conditions.draw(self.shares, shape.frames, count, draw.python)
         frames = still_frames(self.compression.pixels(shape).frames, count)
         leading = [frames[index] for index in given.stills]
         pictures = None if stills is None else stills[picked].to(self.device)
-        network = bind(self.transformer, self.text, prompts, shape, self.rates[refine], self.compression, leading)
-        predicted = network(*given.inputs(clean, pictures, add_noise(clean, noise, sigma), sigma))
+        network = bind(
+            self.transformer, self.text, prompts, shape, sight.rate, self.compression, leading, pad=self.compiled
+        )
+        predicted = network(*given.inputs(clean, pictures, add_noise(clean, noise, sigma), sigma)).float()
         wanted = target(clean, noise, sigma, self.kind, Path.FLOW)[:, :, given.held :]
         error = (predicted[:, :, -wanted.shape[2] :] - wanted).square().flatten(1).mean(1)
         high = error.detach()[sigma > 0.75]
         return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
 
-    def _levels(self, count: int, refine: bool, generator: torch.Generator) -> Tensor:
-        if refine:
-            return torch.rand(count, generator=generator) * (REFINE_FROM - 0.1) + 0.1
+    def _levels(self, count: int, noisiest: float, generator: torch.Generator) -> Tensor:
+        if noisiest < 1:
+            return torch.rand(count, generator=generator) * (noisiest - 0.1) + 0.1
         middle = torch.randn(count, generator=generator).sigmoid().clamp(0.003, 0.997)
         return torch.tensor([time_shift(value, self.shift) for value in middle.tolist()])
 
     @staticmethod
-    def _prompt(scene: Scene, rng: random.Random) -> str:
-        return "" if rng.random() < 0.1 else with_strangers(caption(scene, rng), rng)
+    def _prompt(told: Told, rng: random.Random) -> str:
+        if rng.random() < 0.1:
+            return ""
+        return with_strangers(told if isinstance(told, str) else caption(told, rng), rng)

@@ -1,6 +1,7 @@
 """What nano is and what each part of it is trained on and for how long, as data. Knows no tensors.
 
-Two recipes: `full` makes the shipped weights on two CPU cores, `smoke` runs every stage in about a minute.
+Two recipes: `full` makes the shipped weights on two CPU cores that are quick at bfloat16, `smoke` runs every stage in
+about a minute.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from ..ltx.config import AutoencoderConfig, TransformerConfig, UpsamplerConfig
 from ..nano.maps import CHANNELS
 from ..text.config import TextEncoderConfig
 from .conditions import ENDS, FIRST, NONE, PLACES, PREFIX
+from .latents import Size
 from .loop import Budget
 
 STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "decoder", "export", "evaluate")
@@ -18,8 +20,31 @@ STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "decoder", "expo
 
 LATENT_CHANNELS = 32
 
-CONDITIONS = {NONE: 0.4, FIRST: 0.25, ENDS: 0.12, PREFIX: 0.13, PLACES: 0.1}
+CONDITIONS = {NONE: 0.55, FIRST: 0.17, ENDS: 0.09, PREFIX: 0.11, PLACES: 0.08}
 """How often the transformer is trained with what given besides the caption."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One size that the transformer is trained at.
+
+    Attributes:
+        clips: scenes that are encoded in it.
+        batch: clips a step.
+        early, late: its share of the steps before and after `Recipe.turn`.
+        stills: frames of each scene encoded as pictures too, for conditions.
+        rate: frames a second.
+        noisiest: the highest noise level; below 1 for the refine pass, which never sees more.
+    """
+
+    size: Size
+    clips: int
+    batch: int
+    early: float
+    late: float
+    stills: int = 0
+    rate: float = 8.0
+    noisiest: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,12 +52,14 @@ class Recipe:
     """One way to train the whole cascade.
 
     Attributes:
-        side, frames: of base clips, in pixels and frames.
-        clips, pairs: scenes encoded for the base, and for the upsamplers and the refine pass.
-        stills: frames of each of these scenes encoded as pictures too, for conditions.
+        size: of base clips.
+        sights: what the transformer sees; small clips first teach it quickly what to draw where.
+        turn: the share of the base's training after which late sights take over.
+        pairs: scenes encoded in the sizes of the base, after the temporal and after the spatial stage.
         budgets: stage → how long.
-        batch: captions and clips a step of the base.
-        judged: held-out prompts of the final evaluation.
+        judged: held-out prompts of the final evaluation, of the simple and of the whole world.
+        half: whether to train in bfloat16.
+        notes: sentences about how the shipped weights came about, for their card.
     """
 
     autoencoder: AutoencoderConfig
@@ -40,27 +67,27 @@ class Recipe:
     text: TextEncoderConfig
     temporal: UpsamplerConfig
     spatial: UpsamplerConfig
-    side: int
-    frames: int
-    clips: int
+    size: Size
+    sights: tuple[Sight, ...]
     pairs: int
-    stills: int
     budgets: dict[str, Budget]
-    batch: int
-    judged: int
+    judged: tuple[int, int]
+    turn: float = 0.35
+    half: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def autoencoder(widths: tuple[int, ...] = (32, 64, 128)) -> AutoencoderConfig:
+def autoencoder(encoder: tuple[int, ...] = (48, 96, 192), decoder: tuple[int, ...] = (96, 192)) -> AutoencoderConfig:
     """Two spatiotemporal stages over 4x4 patches: 16x16 pixels and 4 frames to a latent cell."""
-    stages = len(widths) - 1
+    stages = len(decoder)
     return AutoencoderConfig(
         latent_channels=LATENT_CHANNELS,
-        block_out_channels=widths,
+        block_out_channels=encoder,
         down_block_types=("LTXVideo095DownBlock3D",) * stages,
         downsample_type=("spatiotemporal",) * stages,
-        decoder_block_out_channels=widths[1:],
-        layers_per_block=(1,) * (stages + 1),
-        decoder_layers_per_block=(1,) * (stages + 1),
+        decoder_block_out_channels=decoder,
+        layers_per_block=(*(1,) * stages, 0),
+        decoder_layers_per_block=(*(1,) * stages, 0),
         spatio_temporal_scaling=(True,) * stages,
         upsample_residual=(True,) * stages,
         upsample_factor=(2,) * stages,
@@ -102,17 +129,20 @@ def upsampler(width: int, *, spatial: bool) -> UpsamplerConfig:
 def recipe(name: str, vocabulary: int) -> Recipe:
     """The recipe called `full` or `smoke`."""
     if name == "smoke":
+        size = Size("base", 9, 32, 48)
         return Recipe(
-            autoencoder=autoencoder((16, 32, 64)),
+            autoencoder=autoencoder((16, 32, 64), (32, 64)),
             transformer=transformer(2, 24, 2, 32),
             text=text(vocabulary, 32, 1),
             temporal=upsampler(32, spatial=False),
             spatial=upsampler(32, spatial=True),
-            side=32,
-            frames=9,
-            clips=32,
+            size=size,
+            sights=(
+                Sight(Size("early", 9, 32, 32), 32, 8, 1.0, 0.2),
+                Sight(size, 32, 8, 0.0, 0.6, stills=4),
+                Sight(refined(size), 16, 2, 0.0, 0.2, rate=16.0, noisiest=0.7),
+            ),
             pairs=16,
-            stills=4,
             budgets={
                 "autoencoder": Budget(8),
                 "text": Budget(8),
@@ -121,30 +151,43 @@ def recipe(name: str, vocabulary: int) -> Recipe:
                 "base": Budget(8),
                 "decoder": Budget(4),
             },
-            batch=8,
-            judged=4,
+            judged=(4, 4),
         )
     if name != "full":
         raise ValueError(f"there is no training recipe {name!r}; choose full or smoke")
+    size = Size("base", 25, 96, 160)
     return Recipe(
         autoencoder=autoencoder(),
-        transformer=transformer(4, 48, 6, 128),
-        text=text(vocabulary),
+        transformer=transformer(4, 64, 6, 192),
+        text=text(vocabulary, 192, 3),
         temporal=upsampler(64, spatial=False),
         spatial=upsampler(64, spatial=True),
-        side=64,
-        frames=17,
-        clips=8_000,
-        pairs=800,
-        stills=8,
+        size=size,
+        sights=(
+            Sight(Size("early", 25, 64, 96), 6000, 32, 1.0, 0.1),
+            Sight(size, 6000, 16, 0.0, 0.72, stills=4),
+            Sight(Size("tall", 25, 160, 96), 600, 16, 0.0, 0.06),
+            Sight(refined(size), 400, 2, 0.0, 0.12, rate=16.0, noisiest=0.7),
+        ),
+        pairs=400,
         budgets={
-            "autoencoder": Budget(6000, 1750),
-            "text": Budget(400, 240),
+            "autoencoder": Budget(100_000, 2100),
+            "text": Budget(3000, 300),
             "temporal": Budget(1500, 240),
-            "spatial": Budget(1500, 600),
-            "base": Budget(20_000, 5980),
-            "decoder": Budget(6000, 330),
+            "spatial": Budget(1500, 360),
+            "base": Budget(100_000, 3600),
+            "decoder": Budget(6000, 300),
         },
-        batch=32,
-        judged=200,
+        judged=(500, 300),
+        half=True,
     )
+
+
+def doubled(size: Size) -> Size:
+    """What the temporal stage makes of a base clip."""
+    return Size("temporal", 2 * size.frames - 1, size.height, size.width)
+
+
+def refined(size: Size) -> Size:
+    """What the whole cascade makes of a base clip."""
+    return Size("refine", 2 * size.frames - 1, 2 * size.height, 2 * size.width)

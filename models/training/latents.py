@@ -1,4 +1,4 @@
-"""Rendered clips, and single frames of them, encoded once and kept: what transformer and upsamplers are trained on."""
+"""Clips, and single frames of them, encoded once and kept: what transformer and upsamplers are trained on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -13,31 +14,72 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..ltx.autoencoder import Autoencoder
+from .footage import ClipSource
 from .render import render
-from .world import Scene, random_scene
+from .world import Scene
+
+Told = Scene | str
+"""What a caption is made of: a scene, or the words themselves."""
 
 
 @dataclass(frozen=True)
 class LatentSet:
-    """N scenes and their normalised latents `(N, C, T, H, W)` by name of the size they were rendered in."""
+    """N clips: what tells their captions, and their normalised latents `(N, C, T, H, W)` by name of their size."""
 
-    scenes: Sequence[Scene]
+    told: Sequence[Told]
     latents: dict[str, Tensor]
-
-    def where(self, keep: Callable[[Scene], bool]) -> LatentSet:
-        """The scenes that `keep` keeps, and their latents."""
-        kept = [index for index, scene in enumerate(self.scenes) if keep(scene)]
-        latents = {name: values[kept] for name, values in self.latents.items()}
-        return LatentSet([self.scenes[index] for index in kept], latents)
 
 
 @dataclass(frozen=True)
 class Size:
-    """A size to render in: its name, frames, and side in pixels."""
+    """A size to render in: its name, frames, height and width in pixels."""
 
     name: str
     frames: int
-    side: int
+    height: int
+    width: int
+
+
+class Material(Protocol):
+    """N clips that can be had in any size.
+
+    Attributes:
+        told: for each its scene, which is put into other words each time, or its caption.
+    """
+
+    told: Sequence[Told]
+
+    def videos(self, start: int, stop: int, size: Size) -> Tensor:
+        """Clips from `start` to before `stop`, `(B, 3, T, H, W)` in [-1, 1]."""
+
+
+class Scenes:
+    """Rendered scenes as material."""
+
+    def __init__(self, scenes: Sequence[Scene], device: torch.device | str = "cpu") -> None:
+        self.told: Sequence[Told] = scenes
+        self.scenes, self.device = scenes, device
+
+    def videos(self, start: int, stop: int, size: Size) -> Tensor:
+        """See `Material`."""
+        return render(self.scenes[start:stop], size.frames, size.height, size.width, device=self.device)[0]
+
+
+class Moments:
+    """Moments of real footage as material: the same ones in every size."""
+
+    def __init__(self, source: ClipSource, count: int, seed: int) -> None:
+        self.source, self.seed = source, seed
+        self.told: Sequence[Told] = [self._draw(index, Size("", 1, 16, 16))[1] for index in range(count)]
+
+    def videos(self, start: int, stop: int, size: Size) -> Tensor:
+        """See `Material`."""
+        return torch.cat([self._draw(index, size)[0] for index in range(start, min(stop, len(self.told)))])
+
+    def _draw(self, index: int, size: Size) -> tuple[Tensor, str]:
+        rng = random.Random(f"moments/{self.seed}/{index}")
+        video, _, captions = self.source.draw(rng, 1, size.frames, size.height, size.width)
+        return video, captions[0]
 
 
 def still_frames(frames: int, count: int) -> list[int]:
@@ -46,21 +88,20 @@ def still_frames(frames: int, count: int) -> list[int]:
 
 
 @torch.no_grad()
-def encode(autoencoder: Autoencoder, scenes: Sequence[Scene], size: Size, *, stills: int = 0, batch: int = 8) -> Tensor:
-    """Normalised latents `(N, C, T, H, W)` of scenes on the CPU, the posterior's mode.
+def encode(autoencoder: Autoencoder, material: Material, size: Size, *, stills: int = 0, batch: int = 4) -> Tensor:
+    """Normalised latents `(N, C, T, H, W)` of clips on the CPU, the posterior's mode.
 
     Args:
         stills: not the clips but so many of their frames, each as a picture of its own; T counts them.
     """
     made = []
-    for start in range(0, len(scenes), batch):
-        part = scenes[start : start + batch]
-        video, _ = render(part, size.frames, size.side, size.side, device=autoencoder.latents_mean.device)
+    for start in range(0, len(material.told), batch):
+        video = material.videos(start, start + batch, size).to(autoencoder.latents_mean.device)
         if stills:
             frames = still_frames(size.frames, stills)
             video = rearrange(video[:, :, frames], "B C K H W -> (B K) C 1 H W")
         video = video.contiguous(memory_format=torch.channels_last_3d)
-        latents = autoencoder.normalise(autoencoder.encode(video).mode())
+        latents = autoencoder.normalise(autoencoder.encode(video).mode().float())
         if stills:
             latents = rearrange(latents, "(B K) C 1 H W -> B C K H W", K=stills)
         made.append(latents.contiguous().cpu())
@@ -69,21 +110,19 @@ def encode(autoencoder: Autoencoder, scenes: Sequence[Scene], size: Size, *, sti
 
 def build(
     autoencoder: Autoencoder,
-    count: int,
+    material: Material,
     sizes: Sequence[Size],
     cache: Path,
     *,
-    seed: int,
     log: Callable[[str], None] = print,
 ) -> LatentSet:
-    """`count` training scenes in every size; read from `cache` where that holds them already."""
-    rng = random.Random(f"latents/{seed}")
-    scenes = [random_scene(rng) for _ in range(count)]
-    return LatentSet(scenes, _kept(autoencoder, scenes, sizes, 0, cache, log))
+    """Clips in every size; read from `cache` where that holds them already."""
+    return LatentSet(material.told, _kept(autoencoder, material, sizes, 0, cache, log))
 
 
 def with_stills(
     autoencoder: Autoencoder,
+    material: Material,
     clips: LatentSet,
     size: Size,
     count: int,
@@ -92,8 +131,8 @@ def with_stills(
     log: Callable[[str], None] = print,
 ) -> LatentSet:
     """A set with `count` frames of every clip as pictures beside it, under the size's name and " stills"."""
-    made = _kept(autoencoder, clips.scenes, [size], count, cache, log)
-    return LatentSet(clips.scenes, clips.latents | {stills_of(size.name): made[size.name]})
+    made = _kept(autoencoder, material, [size], count, cache, log)
+    return LatentSet(clips.told, clips.latents | {stills_of(size.name): made[size.name]})
 
 
 def stills_of(name: str) -> str:
@@ -103,7 +142,7 @@ def stills_of(name: str) -> str:
 
 def _kept(
     autoencoder: Autoencoder,
-    scenes: Sequence[Scene],
+    material: Material,
     sizes: Sequence[Size],
     stills: int,
     cache: Path,
@@ -113,12 +152,12 @@ def _kept(
     if cache.exists():
         latents = load_file(cache)
         counts = {(len(value), stills and value.shape[2]) for value in latents.values()}
-        if set(latents) == {size.name for size in sizes} and counts == {(len(scenes), stills)}:
+        if set(latents) == {size.name for size in sizes} and counts == {(len(material.told), stills)}:
             return latents
     latents = {}
     for size in sizes:
-        what = f"{stills} frames each of {len(scenes)} clips" if stills else f"{len(scenes)} clips"
-        log(f"encoding {what} of {size.side}x{size.side}, {size.frames} frames")
-        latents[size.name] = encode(autoencoder, scenes, size, stills=stills)
+        what = f"{stills} frames each of {len(material.told)} clips" if stills else f"{len(material.told)} clips"
+        log(f"encoding {what} of {size.width}x{size.height}, {size.frames} frames")
+        latents[size.name] = encode(autoencoder, material, size, stills=stills)
     save_file(latents, cache)
     return latents

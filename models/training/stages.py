@@ -6,7 +6,9 @@ out/model/<part>/   what it made, in the layout that vgen loads
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +18,43 @@ from ..catalog import find
 from ..checkpoint.build import load, load_text_encoder
 from ..checkpoint.contents import folder_part
 from ..checkpoint.save import save, save_index
+from ..diffusion.denoiser import Prediction
 from ..ltx.autoencoder import Autoencoder
 from ..ltx.transformer import Transformer
 from ..ltx.upsampler import Upsampler
 from ..shapes import LatentShape, PixelShape
 from ..text.t5 import TextEncoder
 from . import evaluation, latents
+from .answers import clips
 from .autoencoder import AutoencoderTask, DecoderTask, measure_statistics
-from .base import BaseTask
-from .card import write_card
-from .conditions import Conditions
-from .configs import CONDITIONS, Recipe
-from .latents import LatentSet, Size
+from .base import BaseTask, Seen
+from .card import Training, write_card
+from .configs import CONDITIONS, Recipe, Sight, doubled, refined
+from .evaluation import Counts
+from .footage import ClipSource
+from .latents import LatentSet, Material, Moments, Scenes, Size
 from .loop import Task, train
+from .questions import Question, questions, rates
 from .sampling import Networks
 from .text import TextTask, small_text_encoder
 from .tokenizer import save as save_tokenizer
 from .upsamplers import UpsamplerTask
-from .world import Scene
+from .world import random_scene
 
 FOLDERS = {"autoencoder": "vae"}
 """Parts whose folder is called otherwise, as in diffusers."""
 
 
-def _plain(scene: Scene) -> bool:
-    """The transformer learns plain backdrops alone: on two cores, patterns cost it what it needs for motion."""
-    return scene.backdrop == "plain"
-
-
 class Workshop:
-    """One run of training in one folder."""
+    """One run of training in one folder.
+
+    Args:
+        start: a folder of parts, as `export` writes it, whose weights each part begins from.
+        objective: what the transformer learns to predict; the cascade runs those that predict the flow.
+        compiled: whether the transformer is compiled first.
+        clips: captioned footage to learn from, in place of the rendered world; the text encoder still learns to read
+            by the world's captions, and the evaluation is the world's.
+    """
 
     def __init__(
         self,
@@ -54,9 +63,14 @@ class Workshop:
         *,
         device: torch.device | str = "cpu",
         seed: int = 0,
+        start: Path | None = None,
+        objective: Prediction = Prediction.FLOW,
+        compiled: bool = False,
+        clips: ClipSource | None = None,
         log: Callable[[str], None] = print,
     ) -> None:
         self.recipe, self.out, self.seed, self.log = recipe, out, seed, log
+        self.start, self.objective, self.compiled, self.clips = start, objective, compiled, clips
         self.device, self.card = torch.device(device), find("nano")
         out.mkdir(parents=True, exist_ok=True)
 
@@ -73,14 +87,15 @@ class Workshop:
 
     def autoencoder(self) -> None:
         """Train the autoencoder and measure its latents."""
-        task = AutoencoderTask(self.recipe.autoencoder, device=self.device, tiny=self._tiny)
+        autoencoder = self._begun("autoencoder", Autoencoder(self.recipe.autoencoder))
+        task = AutoencoderTask(autoencoder, self.clips, tiny=self._tiny)
         self._train("autoencoder", task)
-        measure_statistics(task.autoencoder, clips=16 if self._tiny else 256, side=self.recipe.side)
+        measure_statistics(autoencoder, task.source, self.recipe.size, clips=16 if self._tiny else 256)
         self._keep("autoencoder", task.autoencoder)
 
     def decoder(self) -> None:
         """Train the autoencoder's decoder on; the latents stay."""
-        task = DecoderTask(self._load("autoencoder"), tiny=self._tiny)
+        task = DecoderTask(self._load("autoencoder"), self.clips, tiny=self._tiny)
         self._train("decoder", task)
         self._keep("autoencoder", task.autoencoder)
 
@@ -103,28 +118,32 @@ class Workshop:
     def base(self) -> None:
         """Train the transformer."""
         autoencoder, text = self._load("autoencoder"), self._text_encoder()
-        transformer = Transformer(self.recipe.transformer).to(self.device)
-        clips = latents.build(
-            autoencoder, self.recipe.clips, [self._size("base")], self.out / "base.safetensors", seed=2, log=self.log
-        )
-        clips = self._with_stills(autoencoder, clips, "base")
-        large = self._with_stills(autoencoder, self._pairs(autoencoder), "refine")
+        transformer = Transformer(self.recipe.transformer)
+        with torch.no_grad():
+            transformer.proj_out.weight.zero_()
+        transformer = self._begun("transformer", transformer)
+        seen = [self._seen(autoencoder, sight, number) for number, sight in enumerate(self.recipe.sights)]
         networks = Networks(transformer, text, autoencoder)
 
         def judged() -> dict[str, float]:
-            asked = evaluation.questions(4 if self._tiny else 60)
-            made = [clip for small, _ in self._clips(networks, asked) for clip in small]
-            return evaluation.rates(made, asked)
+            figures: dict[str, float] = {}
+            for world in ("simple", "rich"):
+                asked = questions(4 if self._tiny else 32, world)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.half):
+                    made = [clip.float() for clip in self._clips(networks, asked)]
+                figures |= {f"{world} {name}": value for name, value in rates(made, asked).items()}
+            return figures
 
         task = BaseTask(
             transformer,
             text,
-            clips.where(_plain),
-            large.where(_plain),
+            seen,
             autoencoder.compression,
             evaluation=judged,
+            turn=self.recipe.turn,
             shares=CONDITIONS,
-            batch=self.recipe.batch,
+            kind=self.objective,
+            compiled=self.compiled,
         )
         self._train("base", task)
         self._keep("transformer", transformer)
@@ -140,7 +159,7 @@ class Workshop:
         self.log(f"{weights}: {size / 1e6:.1f} MB")
 
     def evaluate(self, weights: Path) -> None:
-        """Judge the exported cascade on held-out prompts; write the card and a contact sheet."""
+        """Measure the exported cascade on held-out prompts and clips; write the card and contact sheets."""
         networks = Networks(
             self._load("transformer", weights),
             self._text_encoder(weights),
@@ -148,53 +167,25 @@ class Workshop:
             self._load("temporal_upsampler", weights),
             self._load("spatial_upsampler", weights),
         )
-        asked = evaluation.questions(self.recipe.judged)
-        small, large = [], []
-        for base, whole in self._clips(networks, asked):
-            small += list(base)
-            large += list(whole)
-            self.log(f"{len(small)} of {len(asked)} clips")
-        figures = {"base stage": evaluation.rates(small, asked), "whole cascade": evaluation.rates(large, asked)}
-        given = self._conditioned(networks, large)
-        write_card(weights.parent / "card.md", self.card, self.recipe, self.out, figures, given)
-        self._sheet([evaluation.strip(clip) for clip in large[:24]], [each.prompt for each in asked[:24]])
+        counts = Counts.tiny() if self._tiny else Counts(*self.recipe.judged)
+        report = evaluation.evaluate(
+            networks, self.card, self._shape(self.recipe.size), counts=counts, folder=self.out / "sheets", log=self.log
+        )
+        report.save(self.out / "report.json")
+        machine = f"{torch.get_num_threads()} {platform.machine()} CPU cores, torch {torch.__version__.split('+')[0]}"
+        precision = "bfloat16" if self.recipe.half else "float32"
+        training = Training(self.out, tuple(self.recipe.budgets), machine, precision, self.recipe.notes)
+        write_card(weights.parent / "card.md", self.card, report, training, weights)
 
-    def _conditioned(self, networks: Networks, free: list[torch.Tensor]) -> dict[str, dict[str, float]]:
-        """Figures of the whole cascade by what it is given, for half of the prompts; `free` are clips given nothing."""
-        autoencoder = networks.autoencoder
-        asked = evaluation.questions(self.recipe.judged // 2)
-        made = {"nothing": free[: len(asked)]}
-        for name, conditions in evaluation.CONDITIONED.items():
-            self.log(f"given {name}")
-            batches = self._clips(networks, asked, conditions)
-            made[name] = [clip for _, whole in batches for clip in whole]
-            strips = [evaluation.strip(clip) for clip in made[name][:24]]
-            self._sheet(strips, [each.prompt for each in asked[:24]], f"sheet, {name}")
-        made["everything: the true clip"] = evaluation.round_trip(autoencoder, self._shape("refine"), asked)
-        given = 2 * autoencoder.compression.time + 1
-        return {
-            name: evaluation.rates(each, asked)
-            | evaluation.closeness(autoencoder, each, asked)
-            | {"join": evaluation.join(each, given)}
-            for name, each in made.items()
-        }
+    def _clips(self, networks: Networks, asked: list[Question]) -> Iterator[torch.Tensor]:
+        for small, _ in clips(networks, self.card, self._shape(self.recipe.size), asked):
+            yield from small
 
-    def _clips(self, networks: Networks, asked: list[evaluation.Question], conditions: Conditions | None = None) -> Any:
-        return evaluation.clips(networks, self.card, self._shape("base"), asked, conditions=conditions)
-
-    def _shape(self, name: str) -> LatentShape:
-        size = self._size(name)
-        return self.card.compression.latent(PixelShape(size.frames, size.side, size.side), self.card.latent_channels)
-
-    def _sheet(self, strips: list[torch.Tensor], prompts: list[str], name: str = "sheet") -> None:
-        from PIL import Image
-
-        Image.fromarray(torch.cat(strips).numpy()).save(self.out / f"{name}.png")
-        (self.out / f"{name}.txt").write_text("\n".join(prompts) + "\n", encoding="utf-8")
-        self.log(f"contact sheet: {self.out / f'{name}.png'}")
+    def _shape(self, size: Size) -> LatentShape:
+        return self.card.compression.latent(PixelShape(size.frames, size.height, size.width), self.card.latent_channels)
 
     def _train(self, stage: str, task: Task) -> None:
-        every = 60.0 if stage in ("text", "temporal", "spatial") else 300.0
+        every = 120.0 if stage in ("text", "temporal", "spatial") else 300.0
         average = 0.998 if stage == "base" else 0.995
         train(
             task,
@@ -203,6 +194,7 @@ class Workshop:
             seed=self.seed,
             average=average,
             evaluate_every=every,
+            half=self.recipe.half,
             log=self.log,
         )
 
@@ -217,26 +209,44 @@ class Workshop:
 
     def _pairs(self, autoencoder: Autoencoder) -> LatentSet:
         """The same scenes at the sizes of the base, after the temporal and after the spatial stage."""
-        sizes = [self._size(name) for name in ("base", "temporal", "refine")]
-        return latents.build(
-            autoencoder, self.recipe.pairs, sizes, self.out / "pairs.safetensors", seed=3, log=self.log
-        )
+        size = self.recipe.size
+        sizes = [size, doubled(size), refined(size)]
+        with self._encoding():
+            material = self._material(self.recipe.pairs, 3)
+            return latents.build(autoencoder, material, sizes, self.out / "pairs.safetensors", log=self.log)
 
-    def _with_stills(self, autoencoder: Autoencoder, clips: LatentSet, name: str) -> LatentSet:
-        cache = self.out / f"{name}_stills.safetensors"
-        return latents.with_stills(autoencoder, clips, self._size(name), self.recipe.stills, cache, log=self.log)
+    def _seen(self, autoencoder: Autoencoder, sight: Sight, number: int) -> Seen:
+        """Clips of one of the transformer's sizes, encoded once; those of the refine pass are the pairs' own."""
+        size = sight.size
+        if size == refined(self.recipe.size):
+            pairs = self._pairs(autoencoder)
+            return Seen(sight, LatentSet(pairs.told, {size.name: pairs.latents[size.name]}))
+        material = self._material(sight.clips, number + 4)
+        with self._encoding():
+            clips = latents.build(autoencoder, material, [size], self.out / f"{size.name}.safetensors", log=self.log)
+            if sight.stills:
+                cache = self.out / f"{size.name}_stills.safetensors"
+                clips = latents.with_stills(autoencoder, material, clips, size, sight.stills, cache, log=self.log)
+        return Seen(sight, clips)
 
-    def _size(self, name: str) -> Size:
-        frames, side = self.recipe.frames, self.recipe.side
-        return {
-            "base": Size("base", frames, side),
-            "temporal": Size("temporal", 2 * frames - 1, side),
-            "refine": Size("refine", 2 * frames - 1, 2 * side),
-        }[name]
+    def _material(self, count: int, seed: int) -> Material:
+        if self.clips is not None:
+            return Moments(self.clips, count, seed)
+        rng = random.Random(f"latents/{seed}")
+        return Scenes([random_scene(rng) for _ in range(count)], self.device)
+
+    def _encoding(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.half)
+
+    def _begun(self, part: str, module: Any) -> Any:
+        """A part on the device, with the weights that the run starts from where there are some."""
+        if self.start is not None:
+            module.load_state_dict(self._load(part, self.start).state_dict())
+        return module.to(self.device)
 
     @property
     def _tiny(self) -> bool:
-        return self.recipe.side < 64
+        return self.recipe.size.height < 64
 
     @staticmethod
     def _folder(part: str) -> str:

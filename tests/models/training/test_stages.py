@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
@@ -13,8 +14,8 @@ from models.ltx.autoencoder import Autoencoder
 from models.ltx.transformer import Transformer
 from models.training import configs, latents
 from models.training.__main__ import main
-from models.training.base import BaseTask
-from models.training.configs import recipe
+from models.training.base import BaseTask, Seen
+from models.training.configs import Sight, recipe
 from models.training.latents import LatentSet, Size
 from models.training.loop import Draw
 from models.training.render import render
@@ -35,18 +36,25 @@ def autoencoder():
     return Autoencoder(SMOKE.autoencoder)
 
 
+def scenes(count: int) -> latents.Scenes:
+    rng = random.Random(0)
+    return latents.Scenes([random_scene(rng) for _ in range(count)])
+
+
 def clips(count: int) -> LatentSet:
     generator = torch.Generator().manual_seed(0)
-    rng = random.Random(0)
-    scenes = [random_scene(rng) for _ in range(count)]
-    shapes = {"base": (3, 2, 2), "base stills": (4, 2, 2)}
+    shapes = {"base": (3, 2, 3), "base stills": (4, 2, 3)}
     return LatentSet(
-        scenes,
+        scenes(count).scenes,
         {
             name: torch.randn((count, configs.LATENT_CHANNELS, *shape), generator=generator)
             for name, shape in shapes.items()
         },
     )
+
+
+def material(count: int, **changes: float) -> Seen:
+    return Seen(Sight(SMOKE.size, count, count, 1.0, 1.0, stills=4, **changes), clips(count))
 
 
 @pytest.mark.parametrize("given", ["none", "ends", "prefix"])
@@ -55,13 +63,11 @@ def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, given, auto
     task = BaseTask(
         Transformer(SMOKE.transformer),
         small_text_encoder(SMOKE.text),
-        clips(8),
-        None,
+        [material(8)],
         autoencoder.compression,
         evaluation=dict,
         shares={given: 1.0},
         kind=kind,
-        batch=8,
     )
     loss, _ = task.loss(Draw.at(0, 0, 0.0))
     loss.backward()
@@ -82,7 +88,7 @@ def test_every_objective_has_a_loss_that_its_answer_makes_zero(kind, given, auto
     def knowing(latents, sigma):
         return torch.cat((latents[:, :, : latents.shape[2] - 3], seen["answer"]), dim=2)
 
-    monkeypatch.setattr(base, "bind", lambda *_: knowing)
+    monkeypatch.setattr(base, "bind", lambda *_, **__: knowing)
     assert task.loss(Draw.at(0, 0, 0.0))[0].item() == 0.0
 
 
@@ -90,17 +96,40 @@ def test_noise_levels_lean_towards_noise_and_the_refine_pass_stays_below_its_fir
     task = BaseTask(
         Transformer(SMOKE.transformer),
         small_text_encoder(SMOKE.text),
-        clips(1),
-        None,
+        [material(1)],
         autoencoder.compression,
         evaluation=dict,
         shift=3.0,
     )
     generator = torch.Generator().manual_seed(0)
-    base = task._levels(4000, False, generator)
+    base = task._levels(4000, 1.0, generator)
     assert 0.7 < base.median() < 0.8
     assert base.max() < 1.0
-    assert task._levels(4000, True, generator).max() < 0.91
+    assert task._levels(4000, 0.6, generator).max() < 0.61
+
+
+def test_early_sights_give_way_to_late_ones(autoencoder, monkeypatch):
+    sights = [
+        dataclasses.replace(SMOKE.sights[0], early=1.0, late=0.0),
+        dataclasses.replace(SMOKE.sights[1], early=0.0),
+    ]
+    sets = [LatentSet(clips(4).told, {each.size.name: clips(4).latents["base"]}) for each in sights]
+    task = BaseTask(
+        Transformer(SMOKE.transformer),
+        small_text_encoder(SMOKE.text),
+        [
+            Seen(dataclasses.replace(sight, batch=rows), kept)
+            for sight, kept, rows in zip(sights, sets, (2, 3), strict=True)
+        ],
+        autoencoder.compression,
+        evaluation=dict,
+        turn=0.5,
+    )
+    asked: list[int] = []
+    monkeypatch.setattr(task, "_levels", lambda count, *_: asked.append(count) or torch.full((count,), 0.5))
+    for step in range(6):
+        task.loss(Draw.at(0, step, step / 6))
+    assert asked == [2, 2, 2, 3, 3, 3]
 
 
 def test_strangers_are_rare_unknown_and_leave_the_other_words():
@@ -115,40 +144,50 @@ def test_strangers_are_rare_unknown_and_leave_the_other_words():
 
 
 def test_encoded_clips_are_kept_and_a_cache_of_another_run_is_not_used(autoencoder, tmp_path):
-    sizes, cache = [Size("base", 5, 32)], tmp_path / "cache.safetensors"
-    first = latents.build(autoencoder, 4, sizes, cache, seed=0, log=quiet)
-    assert first.latents["base"].shape == (4, configs.LATENT_CHANNELS, 2, 2, 2)
+    sizes, cache = [Size("base", 5, 32, 48)], tmp_path / "cache.safetensors"
+    first = latents.build(autoencoder, scenes(4), sizes, cache, log=quiet)
+    assert first.latents["base"].shape == (4, configs.LATENT_CHANNELS, 2, 2, 3)
     said: list[str] = []
-    again = latents.build(autoencoder, 4, sizes, cache, seed=0, log=said.append)
+    again = latents.build(autoencoder, scenes(4), sizes, cache, log=said.append)
     assert said == []
-    assert again.scenes == first.scenes
+    assert again.told == first.told
     assert torch.equal(again.latents["base"], first.latents["base"])
-    latents.build(autoencoder, 6, sizes, cache, seed=0, log=said.append)
+    latents.build(autoencoder, scenes(6), sizes, cache, log=said.append)
     assert len(said) == 1
 
 
 def test_a_still_is_the_frame_encoded_alone(autoencoder, tmp_path):
-    size = Size("base", 9, 32)
-    whole = latents.build(autoencoder, 3, [size], tmp_path / "clips.safetensors", seed=0, log=quiet)
+    size = Size("base", 9, 32, 48)
+    shown = scenes(3)
+    whole = latents.build(autoencoder, shown, [size], tmp_path / "clips.safetensors", log=quiet)
     cache, said = tmp_path / "stills.safetensors", []
-    made = latents.with_stills(autoencoder, whole, size, 4, cache, log=said.append).latents["base stills"]
+    made = latents.with_stills(autoencoder, shown, whole, size, 4, cache, log=said.append).latents["base stills"]
     assert latents.still_frames(9, 4) == [2, 4, 6, 8]
-    video, _ = render(whole.scenes, 9, 32, 32)
+    video, _ = render(shown.scenes, 9, 32, 48)
     alone = autoencoder.normalise(autoencoder.encode(video[1:2, :, 6:7]).mode())
     torch.testing.assert_close(made[1:2, :, 2:3], alone, atol=1e-4, rtol=1e-4)
-    again = latents.with_stills(autoencoder, whole, size, 4, cache, log=said.append)
+    again = latents.with_stills(autoencoder, shown, whole, size, 4, cache, log=said.append)
     assert len(said) == 1
     assert torch.equal(again.latents["base stills"], made)
-    latents.with_stills(autoencoder, whole, size, 2, cache, log=said.append)
+    latents.with_stills(autoencoder, shown, whole, size, 2, cache, log=said.append)
     assert len(said) == 2
 
 
-def test_a_part_of_a_set_keeps_scenes_and_latents_together():
-    whole = clips(12)
-    plain = whole.where(lambda scene: scene.backdrop == "plain")
-    assert plain.scenes == [scene for scene in whole.scenes if scene.backdrop == "plain"]
-    first = whole.scenes.index(plain.scenes[0])
-    assert torch.equal(plain.latents["base"][0], whole.latents["base"][first])
+def test_footage_is_encoded_at_the_same_moments_in_every_size(autoencoder, tmp_path):
+    class Ramp:
+        """Clips as bright as their moment."""
+
+        def draw(self, rng, clips, frames, height, width, *, rate=None):
+            level = rng.random()
+            return torch.full((clips, 3, frames, height, width), level), None, [f"level {level:.3f}"] * clips
+
+    moments = latents.Moments(Ramp(), 5, seed=1)
+    small, large = (moments.videos(0, 5, Size("", 5, side, side)) for side in (32, 64))
+    assert [f"level {float(clip.mean()):.3f}" for clip in small] == list(moments.told)
+    assert torch.equal(small[:, 0, 0, 0, 0], large[:, 0, 0, 0, 0])
+    kept = latents.build(autoencoder, moments, [Size("base", 5, 32, 32)], tmp_path / "kept.safetensors", log=quiet)
+    assert kept.told == moments.told
+    assert BaseTask._prompt(kept.told[0], random.Random(3)).startswith("level")
 
 
 def test_an_unknown_recipe_is_refused():
@@ -164,6 +203,6 @@ def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsy
         located.parts
     )
     card = (tmp_path / "card.md").read_text()
-    assert "colour, backdrop colour and direction together" in card
-    assert (tmp_path / "sheet.png").stat().st_size > 0
+    assert "How good it is" in card
+    assert (tmp_path / "sheets/simple-1.png").stat().st_size > 0
     assert "== evaluate" in capsys.readouterr().out
