@@ -141,7 +141,15 @@ def test_strip_is_glued_in_rows(tmp_path):
     assert sheet.getpixel((8, 6)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/cli.md"])
+def test_the_driver_of_many_workers_can_be_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    script("measure_driver").main(["--rows", "6", "--workers", "3"])
+    out = capsys.readouterr().out
+    assert "| handed out to 3 workers, told, named, written down | " in out
+    assert re.search(r"^\d{3} bytes in the journal", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/cli.md", "docs/batch.md", "docs/scale.md"])
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
