@@ -93,6 +93,7 @@ class Pages:
                 write_whole(self._folder / GALLERY, [pages.page(self._history, running=running)])
             self.trouble = ""
         except Exception as fault:
-            self.trouble = f"the report and the gallery are not up to date: {explain(fault)[0]}"
+            why = fault.strerror if isinstance(fault, OSError) and fault.strerror else explain(fault)[0]
+            self.trouble = f"the report and the gallery are not up to date: {why}"
         now = time.monotonic()
         self._due = now + max(_EVERY, _SHARE * (now - began))

@@ -202,6 +202,11 @@ class _Run:
                         break
                     if not keep_going:
                         break
+        except KeyboardInterrupt as wish:
+            from ..kept.keeper import THEN
+
+            setattr(wish, THEN, "to continue: the same command again")
+            raise
         finally:
             if pages.trouble:
                 self.telling.say(pages.trouble)

@@ -195,6 +195,9 @@ def keeping(plan: Plan, located: Located, listener: Listener, order: Order | Non
             return
         job = store.job(key)
         before = None if job is None else job.record
+        if not mine and store.is_held_here(key):  # two rows of one recipe: what is kept of the one is the other's too
+            yield None
+            return
         if not mine:
             by = before.holder if before else "another process"
             listener(Note(f"job {key} is in work by {by}: what this process makes of it is not kept"))

@@ -25,6 +25,7 @@ from .record import Record, record_of
 
 JOB = "job.json"
 UNFINISHED = ".part"
+_HERE: set[Path] = set()  # locks of jobs in the hands of this process
 _KEY = re.compile(r"[0-9a-f]{16}")
 _PIECE = re.compile(
     r"(\d{1,6})-(\d{1,6})-(\d{1,6})-([a-z-]{1,40})(?:\.(\d{1,6})of(\d{1,6}))?\.([0-9a-f]{32})\.safetensors"
@@ -174,13 +175,19 @@ class Store:
         except Timeout:
             yield False
             return
+        _HERE.add(self._lock(key))
         try:
             yield True
         finally:
+            _HERE.discard(self._lock(key))
             if not self.folder(key).exists():
                 with contextlib.suppress(OSError):
                     self._lock(key).unlink(missing_ok=True)
             lock.release()
+
+    def is_held_here(self, key: str) -> bool:
+        """Whether a job is in the hands of this process already."""
+        return self._lock(key) in _HERE
 
     def _lock(self, key: str) -> Path:
         return self.root / f"{key}.lock"

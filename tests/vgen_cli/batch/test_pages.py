@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -21,6 +23,16 @@ def drawn(monkeypatch):
     places = []
     monkeypatch.setattr(pages, "make_poster", lambda place, *_: places.append(place.path.name))
     return places
+
+
+def test_a_disk_that_is_full_is_told_without_an_option_of_another_command(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pages, "write_whole", full)
+    with alone(tmp_path, Shard()), pages.Pages(Rows("rows.txt", tmp_path, ()), History(tmp_path)) as written:
+        pass
+    assert written.trouble == "the report and the gallery are not up to date: No space left on device"
 
 
 def test_a_clip_that_is_not_shown_needs_no_picture(tmp_path, drawn, monkeypatch):

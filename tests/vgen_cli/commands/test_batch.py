@@ -115,7 +115,7 @@ def test_a_wish_to_stop_stops_at_once(shell, failing, rows):
     done = shell("batch", rows("a\nb\nc\n"))
     assert done.code == 130
     assert "1 done, 2 not made" in done.err
-    assert done.err.endswith("interrupted\n")
+    assert done.err.endswith("interrupted\nto continue: the same command again\n")
     assert [each["line"] for each in report()] == [1]
 
 

@@ -236,9 +236,20 @@ def test_more_than_the_limit_is_not_kept(job, store, limit):
     assert "more than the 1,000 bytes" in ready.notes[-1]
 
 
-def test_two_processes_do_not_work_on_the_same_job(job, store):
+def test_the_same_clip_twice_in_a_process_is_kept_once_and_says_nothing(job, store):
     with job().keeping() as keeper:
         keeper.save(BASE, "mark", tensors)
+        other = job()
+        with other.keeping() as second:
+            assert second is None
+        assert other.notes == []
+        assert same(keeper.load(BASE, "mark"), 1.0)
+
+
+def test_two_processes_do_not_work_on_the_same_job(job, store, monkeypatch):
+    with job().keeping() as keeper:
+        keeper.save(BASE, "mark", tensors)
+        monkeypatch.setattr(store_room.Store, "is_held_here", lambda *_: False)
         other = job()
         with other.keeping() as second:
             assert second is None
