@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="of the losses; auto: bfloat16 on CUDA, or on a CPU that is quick at it (default %(default)s)",
     )
+    add("--compile", action="store_true", help="compile the transformer first: slower to start, then faster")
     return parser
 
 
@@ -117,6 +118,7 @@ def _train(asked: argparse.Namespace, lines: Lines) -> None:
         seed=asked.seed,
         start=asked.start,
         objective=Prediction(asked.objective),
+        compiled=asked.compile,
         log=lines,
         **given,
     )

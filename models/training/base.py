@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..diffusion.denoiser import Path, Prediction, add_noise, target
 from ..diffusion.sigmas import time_shift
@@ -131,11 +133,20 @@ class BaseTask:
         network = bind(
             self.transformer, self.text, prompts, shape, sight.rate, self.compression, leading, pad=self.compiled
         )
-        predicted = network(*given.inputs(clean, pictures, add_noise(clean, noise, sigma), sigma)).float()
+        with self._attention():
+            predicted = network(*given.inputs(clean, pictures, add_noise(clean, noise, sigma), sigma)).float()
         wanted = target(clean, noise, sigma, self.kind, Path.FLOW)[:, :, given.held :]
         error = (predicted[:, :, -wanted.shape[2] :] - wanted).square().flatten(1).mean(1)
         high = error.detach()[sigma > 0.75]
         return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
+
+    def _attention(self) -> AbstractContextManager[None]:
+        """On a CPU attention by plain products: the fused kernel's way back is slow, and passes its matrix units by."""
+        if self.device.type != "cpu":
+            return nullcontext()
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)  # CPUs heed it too
+        kernel: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return kernel
 
     def _levels(self, count: int, noisiest: float, generator: torch.Generator) -> Tensor:
         if noisiest < 1:

@@ -72,7 +72,7 @@ class Recipe:
     pairs: int
     budgets: dict[str, Budget]
     judged: tuple[int, int]
-    turn: float = 0.35
+    turn: float = 0.3
     half: bool = False
     notes: tuple[str, ...] = ()
 
@@ -165,17 +165,17 @@ def recipe(name: str, vocabulary: int) -> Recipe:
         size=size,
         sights=(
             Sight(Size("early", 25, 64, 96), 6000, 32, 1.0, 0.1),
-            Sight(size, 6000, 16, 0.0, 0.72, stills=4),
+            Sight(size, 4000, 16, 0.0, 0.78, stills=4),
             Sight(Size("tall", 25, 160, 96), 600, 16, 0.0, 0.06),
-            Sight(refined(size), 400, 2, 0.0, 0.12, rate=16.0, noisiest=0.7),
+            Sight(refined(size), 240, 2, 0.0, 0.06, rate=16.0, noisiest=0.7),
         ),
-        pairs=400,
+        pairs=240,
         budgets={
-            "autoencoder": Budget(100_000, 2100),
-            "text": Budget(3000, 300),
+            "autoencoder": Budget(100_000, 3100),
+            "text": Budget(3000, 1300),
             "temporal": Budget(1500, 240),
             "spatial": Budget(1500, 360),
-            "base": Budget(100_000, 3600),
+            "base": Budget(100_000, 2650),
             "decoder": Budget(6000, 300),
         },
         judged=(500, 300),

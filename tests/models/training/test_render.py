@@ -204,7 +204,7 @@ def test_a_camera_that_pans_moves_the_landscape_and_not_what_it_follows():
 
 
 def test_a_zoom_makes_things_larger():
-    near, mask = draw(
+    _, mask = draw(
         dataclasses.replace(scene("bird", backdrop="city", backdrop_colour="", time="day"), camera="zoom in"),
         5,
         60,
