@@ -21,7 +21,7 @@ from models.training.sampling import Networks
 from models.training.steering import closeness, join
 
 WEIGHTS = Path(__file__).parents[3] / "models/nano/weights"
-SHAPE = LatentShape(32, 7, 6, 10)
+SHAPE = LatentShape(32, 5, 4, 4)
 ASKED = questions(8)
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the embedded weights are not in this checkout")
