@@ -19,6 +19,7 @@ from ..checkpoint.build import load, load_text_encoder
 from ..checkpoint.contents import folder_part
 from ..checkpoint.save import save, save_index
 from ..diffusion.denoiser import Prediction
+from ..errors import CheckpointError
 from ..ltx.autoencoder import Autoencoder
 from ..ltx.transformer import Transformer
 from ..ltx.upsampler import Upsampler
@@ -239,9 +240,19 @@ class Workshop:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.half)
 
     def _begun(self, part: str, module: Any) -> Any:
-        """A part on the device, with the weights that the run starts from where there are some."""
+        """A part on the device, with the weights that the run starts from where there are some.
+
+        Raises:
+            CheckpointError: those are of a network of another shape.
+        """
         if self.start is not None:
-            module.load_state_dict(self._load(part, self.start).state_dict())
+            known = self._load(part, self.start)
+            if known.config != module.config:
+                raise CheckpointError(
+                    f"{self.start / self._folder(part)} holds a network of another shape than the recipe's; "
+                    "begin from weights that this recipe made, or without --from"
+                )
+            module.load_state_dict(known.state_dict())
         return module.to(self.device)
 
     @property

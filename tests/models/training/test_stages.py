@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from pathlib import Path
 
 import pytest
 import torch
 
+import models
 from models.checkpoint import locate
 from models.diffusion.denoiser import Prediction
 from models.ltx.autoencoder import Autoencoder
@@ -195,6 +197,12 @@ def test_an_unknown_recipe_is_refused():
         recipe("huge", 10)
 
 
+def test_weights_of_another_shape_are_no_beginning(tmp_path, capsys):
+    weights = Path(models.__file__).parent / "nano/weights"
+    assert main(["autoencoder", "--smoke", "--from", str(weights), "--out", str(tmp_path)]) == 2
+    assert "holds a network of another shape than the recipe's" in capsys.readouterr().err
+
+
 def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsys):
     assert main(["all", "--smoke", "--out", str(tmp_path), "--threads", "1"]) == 0
     located = locate(tmp_path / "weights")
@@ -206,3 +214,5 @@ def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsy
     assert "How good it is" in card
     assert (tmp_path / "sheets/simple-1.png").stat().st_size > 0
     assert "== evaluate" in capsys.readouterr().out
+    made, again = tmp_path / "weights", tmp_path / "again"
+    assert main(["autoencoder", "--smoke", "--from", str(made), "--out", str(again), "--threads", "1"]) == 0
