@@ -43,7 +43,7 @@ def make_plan(recipe: Recipe, card: ModelCard, container: str = "mp4", sources: 
     """
     card, sources = card_for(recipe, card), sources or Sources()
     whole = replace(recipe, draft=False)
-    parts = split(whole, card)
+    parts = split(whole, card, sources)
     plan = _plan(whole, card, container, sources) if parts is None else _chain(whole, card, container, sources, parts)
     return draft_of(plan, recipe, card) if recipe.draft else plan
 

@@ -15,6 +15,7 @@ from models.shapes import PixelShape, round_up
 from ..errors import UsageError
 from ..quantities import FRAMES_RANGE, SIDE_RANGE
 from ..recipe import Recipe
+from ..sources import Sources
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,26 @@ def sides_of(recipe: Recipe, card: ModelCard) -> Sides:
         return Sides(width, height, across, down, factor, width, height)
     across, down = (round_up(-(-side // factor), step) for side in (width, height))
     return Sides(width, height, across, down, factor, across * factor, down * factor)
+
+
+def shaped(recipe: Recipe, card: ModelCard, sources: Sources) -> Recipe:
+    """A recipe whose sides have the shape of its first picture, as `ModelCard.picture_shape` says; else as it is.
+
+    Source: Wan's `generate.py`; of a pair, `best_output_size` in its text-and-picture model.
+    """
+    first = sources.pictures.get(recipe.image or "")
+    if first is None or recipe.width or recipe.height or recipe.compat or not card.picture_shape:
+        return recipe
+    area, step, shape = card.width * card.height, card.size_multiple, first.width / first.height
+
+    def cut(side: float) -> int:
+        return max(step, int(side) // step * step)
+
+    across, down = cut(math.sqrt(area * shape)), cut(math.sqrt(area / shape))
+    if card.picture_shape == "pair":
+        pairs = (across, cut(area / across)), (cut(area / down), down)
+        across, down = min(pairs, key=lambda pair: abs(math.log(pair[0] / pair[1] / shape)))
+    return replace(recipe, width=across, height=down)
 
 
 def timing_of(recipe: Recipe, card: ModelCard) -> Timing:

@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..media.facts import ClipFacts
 from ..recipe import Recipe, flag
 from ..sources import Sources
-from .extent import frames_in, rate_factor
+from .extent import frames_in, rate_factor, shaped
 from .records import OutputPlan
 
 _DOORS = ("t2v", "i2v", "v2v")
@@ -42,7 +42,7 @@ class Split:
     num_frames: int | None
 
 
-def split(recipe: Recipe, card: ModelCard) -> Split | None:
+def split(recipe: Recipe, card: ModelCard, sources: Sources) -> Split | None:
     """A recipe that one model alone cannot or shall not follow, in several; None where it can.
 
     Args:
@@ -62,7 +62,9 @@ def split(recipe: Recipe, card: ModelCard) -> Split | None:
     if scale == 1 and fps is None:
         return None
     values: dict[str, Any] = dict.fromkeys(_OF_THE_FILE) | {"upsampler": None}
-    width, height = recipe.width or card.width * scale, recipe.height or card.height * scale
+    own = shaped(replace(recipe, width=None, height=None), card, sources)
+    width = recipe.width or (own.width or card.width) * scale
+    height = recipe.height or (own.height or card.height) * scale
     values |= {"width": math.ceil(width / scale), "height": math.ceil(height / scale)}
     links, frames = [], None
     if fps is None:

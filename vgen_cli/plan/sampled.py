@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..quantities import human_rate
 from ..recipe import Recipe
 from ..sources import Sources
-from .extent import Sides, Timing, base_pixels, frames_in, made_pixels, nearest, sides_of, timing_of
+from .extent import Sides, Timing, base_pixels, frames_in, made_pixels, nearest, shaped, sides_of, timing_of
 from .pinned import check_pictures, held_anywhere, pinned
 from .records import Footage, Pinned, StagePlan, Windows
 from .route import Route, clip_of, fitted_notes, refuse, seconds_of
@@ -24,6 +24,7 @@ from .stages import base_stage, decode_stage, given, part_way, upsampling
 
 def from_prompt(recipe: Recipe, card: ModelCard, sources: Sources) -> Route:
     """Text, and pictures pinned to frames, through the whole cascade."""
+    recipe = shaped(recipe, card, sources)
     sides, timing = sides_of(recipe, card), timing_of(recipe, card)
     stages = cascade(recipe, card, sides, timing)
     pins, remarks = pinned(recipe, card, sources, sides, timing)

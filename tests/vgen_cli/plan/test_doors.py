@@ -431,3 +431,44 @@ def test_every_footage_is_described():
     made = plan("upscale", clip())
     assert isinstance(made.footage, Footage)
     assert made.to_dict()["footage"]["path"] == "clip.mp4"
+
+
+PORTRAIT, SQUARE, WIDE = (600, 1200), (500, 500), (1920, 1080)
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "size"),
+    [
+        ("wan2.1-i2v-14b-480p", WIDE, (832, 464)),
+        ("wan2.1-i2v-14b-480p", PORTRAIT, (432, 880)),
+        ("wan2.1-i2v-14b-480p", SQUARE, (624, 624)),
+        ("wan2.2-i2v-a14b", SQUARE, (960, 960)),
+        ("wan2.2-ti2v-5b", WIDE, (1248, 704)),
+        ("wan2.2-ti2v-5b", SQUARE, (928, 960)),
+        ("wan2.1-flf2v-14b", SQUARE, (960, 960)),
+        ("ltxv-2b-0.9.8-distilled", SQUARE, (1216, 704)),
+    ],
+)
+def test_a_clip_has_the_shape_of_its_picture_where_the_official_runner_gives_it(name, picture, size):
+    card = catalog.find(name)
+    pictures = {path: SimpleNamespace(width=picture[0], height=picture[1]) for path in ("a.png", "z.png")}
+    sources, ends = Sources(pictures=pictures), {"last_image": "z.png"} if "flf" in name else {}
+
+    def sides(**values):
+        recipe = Recipe.create(command="i2v", prompt="a cat", image="a.png", model=name, **ends, **values)
+        return out(make_plan(recipe, card, sources=sources))[:2]
+
+    assert sides() == size
+    assert size[0] * size[1] <= card.width * card.height
+    assert sides(width=640, height=480) == (640, 480)
+    assert sides(compat="diffusers") == (card.compat("diffusers").width, card.compat("diffusers").height)
+
+
+def test_a_clip_that_is_enlarged_keeps_the_shape_of_its_picture():
+    card = catalog.find("wan2.1-i2v-14b-480p")
+    sources = Sources(pictures={"a.png": SimpleNamespace(width=500, height=500)})
+    values = {"command": "i2v", "prompt": "a cat", "image": "a.png", "model": card.name}
+    assert out(make_plan(Recipe.create(**values, spatial_upsample=2), card, sources=sources))[:2] == (1248, 1248)
+    faster = make_plan(Recipe.create(**values, fps="30"), card, sources=sources)
+    assert out(faster)[:2] == (624, 624)
+    assert (faster.stages[0].pixels.width, faster.stages[0].pixels.height) == (624, 624)
