@@ -26,7 +26,7 @@ _WEATHER: dict[str, tuple[float, float, tuple[int, int, int], float]] = {
     "snow": (1.6, 0.3, (252, 252, 255), 0.95),
     "leaves": (0.8, 3.2, (206, 122, 44), 1.0),
 }
-_FURTHEST = 1.3  # no drawing reaches further from its centre, in its radii
+FURTHEST = 1.3  # no drawing reaches further from its centre, in its radii
 _SHEET = 3.0  # half-sides after which the weather repeats itself
 
 
@@ -134,7 +134,7 @@ def _subject(
         for pose, look in zip(track, looks, strict=True)
     ]
     at_x, at_y, radius, turn, opacity = torch.tensor(rows, device=y.device).view(len(rows), 5, 1, 1).unbind(1)
-    side = 2 * math.ceil(float(radius.max()) * _FURTHEST * unit + 2)
+    side = 2 * math.ceil(float(radius.max()) * FURTHEST * unit + 2)
     rows_from = [max(0, min(len(y), round(row[1] * unit + len(y) / 2) - side // 2)) for row in rows]
     columns_from = [max(0, min(x.shape[1], round(row[0] * unit + x.shape[1] / 2) - side // 2)) for row in rows]
     near = torch.arange(side, device=y.device)
