@@ -206,9 +206,9 @@ class ModelCard:
         pictures: how pictures that enter reach the network: `held` in the latents, as `channels` behind them, as a
             `control`, or `no` for not at all; `pictures_at`: at `any` frame, at the `ends`, or at the `first`.
         image_squash: the image encoder sees a picture squashed to a square instead of cropped.
-        picture_shape: where no side is asked for, a clip that begins with a picture has the picture's shape, in the area
-            of the card's own sides: "each" cuts each side off to a legal one, "pair" takes the nearer of two pairs.
-            Not under a compatibility, whose pipelines take the card's sides.
+        picture_shape: where no side is asked for, a clip that begins with a picture has the picture's shape, in the
+            area of the card's own sides: "each" cuts each side off to a legal one, "pair" takes the nearer of two
+            pairs. Not under a compatibility, whose pipelines take the card's sides.
         strength: how much of a clip is made anew where nothing is asked, 0 to 1.
         reference_step: pictures of what shall appear are brought to multiples of so many pixels before anything else.
         decode_timestep, decode_noise_scale: for timestep-conditioned decoders, else None; a scale of None with a

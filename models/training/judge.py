@@ -1,4 +1,4 @@
-"""What does a clip show? A verdict from pixels alone, by measuring instead of learning.
+"""What does a clip of the simple world show? A verdict from pixels alone, by measuring instead of learning.
 
 The backdrop is fitted first, what differs from it is the object, and the object's track, size and outline give
 the rest. Made for the blurred, slightly wrong colours of a small generative model. Knows no prompts, no networks.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .render import render
-from .world import COLOURS, SHAPES, SIZES, Scene
+from .world import COLOURS, SHAPES, SIZES, Scene, Subject
 
 _SIDE, _FRAMES = 64, 17  # a clip is looked at in this size and no finer
 _RADII, _ANGLES = 18, 72
@@ -28,8 +28,8 @@ _SPINS = (0.5, 0.75, 1.0, 1.25, -0.5, -0.75, -1.0, -1.25)  # turns over the clip
 class Verdict:
     """What a clip shows, in the words of the world; None where no object was found."""
 
+    kind: str | None
     colour: str | None
-    shape: str | None
     size: str | None
     motion: str | None
     backdrop: str
@@ -64,11 +64,11 @@ def judge(clip: Tensor) -> Verdict:
     Returns:
         the verdict; its object's attributes are None when nothing stands out from the backdrop.
     """
-    video = _reduce(clip)
-    y, x = _grid(*video.shape[-2:])
+    video, times = reduced(clip)
+    y, x = grid(*video.shape[-2:])
     backdrop = _find_backdrop(video, y, x)
     found = _find_object(video, backdrop)
-    track = _follow(found[1], y, x) if found else None
+    track = _follow(found[1], times, y, x) if found else None
     if found is None or track is None:
         return Verdict(None, None, None, None, backdrop.kind, backdrop.colour)
     still, turning = _compare_outlines(track, y.shape[0], x.shape[1])
@@ -77,31 +77,41 @@ def judge(clip: Tensor) -> Verdict:
         spinning = turning - 0.015 > still.max()
         motion = "spinning" if bool(spinning.any()) else "still"
         still = torch.maximum(still, turning) if motion == "spinning" else still
-    shape = SHAPES[int(still.argmax())]
-    return Verdict(found[0], shape, _size(track, shape, motion), motion, backdrop.kind, backdrop.colour)
+    kind = SHAPES[int(still.argmax())]
+    return Verdict(kind, found[0], _size(track, kind, motion), motion, backdrop.kind, backdrop.colour)
 
 
 def score(verdict: Verdict, scene: Scene) -> dict[str, bool]:
-    """Attribute by attribute, whether a verdict is what the scene says."""
-    names = ("colour", "shape", "size", "motion", "backdrop", "backdrop_colour")
-    return {name: getattr(verdict, name) == getattr(scene, name) for name in names}
+    """Attribute by attribute, whether a verdict is what a scene of the simple world says."""
+    subject = scene.subject
+    return {
+        "kind": verdict.kind == subject.kind,
+        "colour": verdict.colour == subject.colour,
+        "size": verdict.size == subject.size,
+        "motion": verdict.motion == subject.motion,
+        "backdrop": verdict.backdrop == scene.backdrop,
+        "backdrop_colour": verdict.backdrop_colour == scene.backdrop_colour,
+    }
 
 
-def _reduce(clip: Tensor) -> Tensor:
-    """The clip as `(3, T, H, W)` in [0, 1] with at most 17 frames and a shorter side of 64."""
-    frames, height, width = clip.shape[1:]
-    if frames > _FRAMES:
-        clip = clip[:, torch.linspace(0, frames - 1, _FRAMES).round().long()]
+def reduced(clip: Tensor, *, side: int = _SIDE, frames: int = _FRAMES) -> tuple[Tensor, Tensor]:
+    """A clip as `(3, T, H, W)` in [0, 1], of so many frames at most and this shorter side, and when they are `(T,)`."""
+    count, height, width = clip.shape[1:]
+    picked = torch.arange(count)
+    if count > frames:
+        picked = torch.linspace(0, count - 1, frames).round().long()
+        clip = clip[:, picked]
+    times = picked / max(1, count - 1)
     video = clip.detach().float().cpu().clamp(-1, 1) / 2 + 0.5
-    scale = _SIDE / min(height, width)
+    scale = side / min(height, width)
     if scale == 1:
-        return video
+        return video, times
     size = (round(height * scale), round(width * scale))
     mode = "area" if scale < 1 else "bilinear"
-    return F.interpolate(video.transpose(0, 1), size=size, mode=mode).transpose(0, 1)
+    return F.interpolate(video.transpose(0, 1), size=size, mode=mode).transpose(0, 1), times
 
 
-def _grid(height: int, width: int) -> tuple[Tensor, Tensor]:
+def grid(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Pixel centres `(H, 1)` and `(1, W)` in half-sides."""
     unit = min(height, width) / 2
     y = (torch.arange(height) + 0.5 - height / 2) / unit
@@ -141,6 +151,12 @@ def _night_tones() -> Tensor:
 
 def _colour_name(index: Tensor) -> str:
     return tuple(COLOURS)[int(index)]
+
+
+def fitted_backdrop(video: Tensor) -> tuple[str, str, Tensor]:
+    """The kind, colour and picture `(3, H, W)` of the pattern most like a reduced clip `(3, T, H, W)` in [0, 1]."""
+    backdrop = _find_backdrop(video, *grid(*video.shape[-2:]))
+    return backdrop.kind, backdrop.colour, backdrop.image
 
 
 def _find_backdrop(video: Tensor, y: Tensor, x: Tensor) -> _Backdrop:
@@ -240,7 +256,7 @@ def _dilate(image: Tensor, reach: int = 1) -> Tensor:
     return reduce(torch.maximum, _around(rows, reach, -1))
 
 
-def _average(image: Tensor, reach: int = 1) -> Tensor:
+def average(image: Tensor, reach: int = 1) -> Tensor:
     """Mean over a square neighbourhood of `(..., H, W)`; `reach` pixels to each side."""
     rows = reduce(torch.add, _around(image, reach, -2))
     return reduce(torch.add, _around(rows, reach, -1)) / (2 * reach + 1) ** 2
@@ -250,7 +266,7 @@ def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | Non
     """The object's colour name and its coverage `(T, H, W)` in [0, 1], or None."""
     frames = video.transpose(0, 1)
     behind = _behind(frames, backdrop)
-    away = _length(_average(frames - behind))  # (T, H, W)
+    away = _length(average(frames - behind))  # (T, H, W)
     limit = max(0.11, 0.5 * float(away.flatten()[::3].quantile(0.985)))
     outside = away > limit
     core = -_dilate(-away) > limit
@@ -271,9 +287,9 @@ def _find_object(video: Tensor, backdrop: _Backdrop) -> tuple[str, Tensor] | Non
     coverage = share.clamp(0, 1) * (rest < 0.35 * length.sqrt() + 0.08)
     blind = length < 0.02  # here the backdrop has the object's colour: ask the neighbours
     if bool(blind.any()):
-        seen = _average((~blind).float(), 2)
-        coverage = torch.where(blind, _average(coverage * ~blind, 2) / seen.clamp(min=0.01), coverage)
-    near = _average(coverage) > 0.42
+        seen = average((~blind).float(), 2)
+        coverage = torch.where(blind, average(coverage * ~blind, 2) / seen.clamp(min=0.01), coverage)
+    near = average(coverage) > 0.42
     return _colour_name(winner), coverage * _dilate(near.float(), 2)
 
 
@@ -294,11 +310,10 @@ def _behind(frames: Tensor, backdrop: _Backdrop) -> Tensor:
     return torch.where(backdrop.edges, mixed, still)
 
 
-def _follow(coverage: Tensor, y: Tensor, x: Tensor) -> _Track | None:
+def _follow(coverage: Tensor, times: Tensor, y: Tensor, x: Tensor) -> _Track | None:
     """Centres and areas over time, stray pixels far from the object left out."""
     pixel = 4.0 / min(coverage.shape[1:]) ** 2
-    times = torch.linspace(0, 1, coverage.shape[0])
-    peaks = _average(coverage, 4).flatten(1).argmax(1)
+    peaks = average(coverage, 4).flatten(1).argmax(1)
     centre_y, centre_x = y[peaks // x.shape[1], 0], x[0, peaks % x.shape[1]]
     limit = torch.full_like(times, 0.8)
     near = coverage
@@ -344,9 +359,10 @@ def _travel(track: _Track) -> str | None:
 @lru_cache(maxsize=1)
 def _outlines() -> tuple[Tensor, Tensor]:
     """Each shape's area at radius 1 `(S,)`, and its polar pictures `(L, S, R, A)` from sharp to blurred."""
-    scenes = [Scene(shape, "white", "large", "still", "plain", "black", along=0.5) for shape in SHAPES]
+    subjects = [Subject(kind, "white", "large", along=0.5) for kind in SHAPES]
+    scenes = [Scene((subject,), "plain", "black") for subject in subjects]
     coverage = render(scenes, 1, 256, 256)[1][:, 0, 0]
-    y, x = _grid(256, 256)
+    y, x = grid(256, 256)
     mass = coverage.sum((1, 2))
     centres = torch.stack([(coverage * x).sum((1, 2)), (coverage * y).sum((1, 2))], 1) / mass[:, None]
     areas = mass * (2 / 256) ** 2 / SIZES["large"] ** 2
@@ -397,7 +413,7 @@ def _compare_outlines(track: _Track, height: int, width: int) -> tuple[Tensor, T
     return still, turning
 
 
-def _size(track: _Track, shape: str, motion: str) -> str:
-    radius = float((track.areas / _outlines()[0][SHAPES.index(shape)]).sqrt().mean())
+def _size(track: _Track, kind: str, motion: str) -> str:
+    radius = float((track.areas / _outlines()[0][SHAPES.index(kind)]).sqrt().mean())
     base = radius / (0.85 if motion in ("growing", "shrinking") else 1.0)
     return min(SIZES, key=lambda name: abs(math.log(SIZES[name] / base)))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .captions import describe
-from .judge import score
 from .report import Rate
+from .witness import score
 from .world import COLOURS, SHAPES, SIZES, Scene, rich_scene, simple_scene
 
 WORLDS = ("simple", "rich")
