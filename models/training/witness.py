@@ -165,7 +165,9 @@ def _deed(track: Track, times: Tensor, looks: Sequence[View], wide: float, high:
     visible = (1.6 * track.shown).clamp(max=1)  # blur takes more of what is small
     opacity = ((visible - ways[:, 3]).square() / _CLEAR**2).clamp(max=_PATIENCE)
     cost = ((place + scale) * weight + opacity).mean(1)
-    cost = cost + torch.tensor([0.0 if deed.spin == track.spin else 1.0 for deed in deeds])
+    turning = [0.0 if deed.spin == track.spin else 1.0 for deed in deeds]
+    parts = [0.1 * (len(deed.motions) - 1) for deed in deeds]  # of what is nearly as like, the simpler
+    cost = cost + torch.tensor(turning) + torch.tensor(parts)
     return deeds[int(cost.argmin())]
 
 
