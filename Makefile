@@ -12,8 +12,8 @@ lint:  ## style, imports, annotations, format
 types:  ## strict types
 	$(PYTHON) -m mypy
 
-test:  ## the fast tests
-	$(PYTHON) -m pytest
+test:  ## the fast tests, on all cores
+	$(PYTHON) -m pytest -n auto --dist loadfile
 
 test-slow:  ## the tests that take longer than a few seconds
 	$(PYTHON) -m pytest -m slow

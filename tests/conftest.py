@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+
+# Before torch is imported, here and in the processes that tests begin: networks of tests are too small to be parted,
+# and threads that wait for one another on a busy machine take several times as long as one that waits for nobody.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings
