@@ -244,6 +244,9 @@ def refuse(*arguments, **options):
 def stopping(event):
     if isinstance(event, FramesWritten):  # in the writer's thread: the signal itself comes to the main one
         signal.raise_signal(signal.SIGINT)
+        heard = time.monotonic() + SOON
+        while not interrupt._stopped_at and time.monotonic() < heard:  # which may be slow to wake up
+            time.sleep(0.001)
 
 
 def test_a_clip_that_is_given_up_is_whole_or_not_there(ready, tmp_path):
