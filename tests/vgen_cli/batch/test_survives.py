@@ -93,6 +93,10 @@ class Nursery:
         self.start(*arguments)
         return self.end()
 
+    def wait(self):
+        """Until it is warm."""
+        assert self.run("--version")[0] == 0
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
@@ -321,10 +325,8 @@ def test_a_full_disk(night, undisturbed, free):
         assert_whole(out, watcher, undisturbed("rows.txt"))
 
 
-def encoder(folder, deaths):
-    """An ffmpeg that is killed in the middle of the first encodings."""
-    left = folder / "deaths"
-    left.write_text("x" * deaths)
+def encoder(folder, left):
+    """An ffmpeg that is killed in the middle of as many encodings as a file has letters."""
     path = folder / "ffmpeg"
     path.write_text(
         "#!/bin/sh\n"
@@ -342,7 +344,10 @@ def encoder(folder, deaths):
 def test_an_encoder_that_is_killed(night, undisturbed, tmp_path, deaths):
     folder, _ = night
     out = folder / f"encoder-{deaths}"
-    nursery = Nursery(folder, IMAGEIO_FFMPEG_EXE=str(encoder(tmp_path, deaths)))
+    left = tmp_path / "deaths"
+    nursery = Nursery(folder, IMAGEIO_FFMPEG_EXE=str(encoder(tmp_path, left)))
+    nursery.wait()
+    left.write_text("x" * deaths)
     file, rows = ("few.txt", 4) if deaths < 4 else ("rows.txt", 12)
     try:
         with Watcher(out) as watcher:
@@ -397,6 +402,8 @@ def test_shards_begin_at_once_and_share_a_folder(night, undisturbed):
     folder, nursery = night
     out, other = folder / "shards", Nursery(folder)
     halves = [("batch", "rows.txt", "--out-dir", out, "--shard", f"{part}/2", *TINY) for part in (1, 2)]
+    nursery.wait()
+    other.wait()
     process = nursery.start(*halves[0])
     other.start(*halves[1])
     while len(clips(out)) < 3:
