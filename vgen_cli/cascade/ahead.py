@@ -121,8 +121,12 @@ class Writer(Generic[Made]):
         return not self._thread.is_alive()
 
     def result(self) -> Made:
-        """What was made of it, once it is; raises what the thread met."""
-        self._thread.join()
+        """What was made of it, once it is; raises what the thread met. Whoever is interrupted while waiting gives it up."""
+        try:
+            self._thread.join()
+        except BaseException:
+            self.stop()
+            raise
         if self._fault is not None:
             raise self._fault
         assert self._made is not None, "it has ended"
