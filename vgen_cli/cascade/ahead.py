@@ -121,7 +121,7 @@ class Writer(Generic[Made]):
         return not self._thread.is_alive()
 
     def result(self) -> Made:
-        """What was made of it, once it is; raises what the thread met. Whoever is interrupted while waiting gives it up."""
+        """What was made of it, once it is; raises what the thread met. An interrupted wait gives it up."""
         try:
             self._thread.join()
         except BaseException:
