@@ -22,7 +22,8 @@ class Browser:
         self._root = f"http://127.0.0.1:{port}"
         arguments = [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1360,900", "--hide-scrollbars",
-            "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required",
+            "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required", "--no-first-run", "--disable-sync",
+            "--disable-background-networking", "--disable-component-update", "--disable-quic",
         ]  # fmt: skip
         asked = {"goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"}}
         made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": asked}})
