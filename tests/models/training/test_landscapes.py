@@ -9,28 +9,15 @@ from models.training.render import draw, render
 from models.training.world import BACKDROPS, SETTINGS, TIMES, Scene, Subject
 
 
-def scene(
-    kind: str = "circle",
-    size: str = "large",
-    motion: str = "still",
-    backdrop: str = "plain",
-    backdrop_colour: str = "blue",
-    *,
-    colour: str = "red",
-    across: float = 0.0,
-    along: float = 0.5,
-    angle: float = 0.0,
-    **around: object,
-) -> Scene:
-    subject = Subject(kind, colour, size, (motion,), across=across, along=along, angle=angle)
-    return Scene((subject,), backdrop, backdrop_colour, **around)
+def scene(backdrop: str, colour: str = "", motion: str = "still", **around: object) -> Scene:
+    return Scene((Subject("circle", "red", "small", (motion,), along=0.5),), backdrop, colour, **around)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_landscapes_fill_any_canvas_and_change_with_the_time(setting: str):
     seen = []
     for time in TIMES:
-        clip, _ = draw(scene("bird", backdrop=setting, backdrop_colour="", time=time, variation=4), 1, 60, 100)
+        clip, _ = draw(scene(setting, time=time, variation=4), 1, 60, 100)
         assert clip.min() >= 0
         assert clip.max() <= 1
         seen.append(clip)
@@ -42,7 +29,7 @@ def test_landscapes_fill_any_canvas_and_change_with_the_time(setting: str):
 @pytest.mark.parametrize("backdrop", BACKDROPS)
 @pytest.mark.parametrize("colour", ["yellow", "black"])
 def test_backdrops_stand_still_and_are_told_apart(backdrop: str, colour: str):
-    moving = scene("circle", "small", "right", backdrop, colour, variation=3)
+    moving = scene(backdrop, colour, "right", variation=3)
     clips, coverage = render([moving], 3, 48, 48)
     bare = (coverage[0].amax(1) == 0).expand(3, -1, -1)
     first, last = clips[0, :, 0], clips[0, :, 2]
@@ -52,11 +39,11 @@ def test_backdrops_stand_still_and_are_told_apart(backdrop: str, colour: str):
 
 
 def test_stars_differ_from_one_variation_to_the_next():
-    one, two = (render([scene(size="small", backdrop="stars", variation=v)], 1, 48, 48)[0] for v in (1, 2))
+    one, two = (render([scene("stars", "blue", variation=v)], 1, 48, 48)[0] for v in (1, 2))
     assert not torch.equal(one, two)
 
 
 def test_a_pattern_has_soft_edges():
-    clips, _ = render([scene(size="small", backdrop="stripes", backdrop_colour="white", along=0)], 1, 60, 60)
+    clips, _ = render([scene("stripes", "white")], 1, 60, 60)
     row = clips[0, 0, 0, -1]
     assert 3 < len(row.unique()) < 14
