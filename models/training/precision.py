@@ -7,7 +7,6 @@ import torch
 from ..errors import UnsupportedConfigError
 from ..layers.precision import bfloat16_speed, computes
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 WORTH_IT = 1.5
 """How many times as quick bfloat16 must be on a CPU before `auto` takes it."""
 
@@ -16,7 +15,7 @@ def is_half(precision: str, device: torch.device) -> bool:
     """Whether to train in bfloat16.
 
     Args:
-        precision: of `PRECISIONS`; `auto` takes bfloat16 on CUDA, and on a CPU where it is measured to be quick.
+        precision: auto, float32 or bfloat16; `auto` takes bfloat16 on CUDA, and on a CPU where it is measured to be quick.
 
     Raises:
         UnsupportedConfigError: bfloat16 is asked for where nothing can be computed in it.
