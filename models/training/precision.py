@@ -15,7 +15,7 @@ def is_half(precision: str, device: torch.device) -> bool:
     """Whether to train in bfloat16.
 
     Args:
-        precision: auto, float32 or bfloat16; `auto` takes bfloat16 on CUDA, and on a CPU where it is measured to be quick.
+        precision: float32, bfloat16, or auto: bfloat16 on CUDA, and on a CPU where it is measured to be quick.
 
     Raises:
         UnsupportedConfigError: bfloat16 is asked for where nothing can be computed in it.
