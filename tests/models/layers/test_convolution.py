@@ -124,6 +124,14 @@ def test_a_lone_clip_and_a_batch_take_different_kernels_to_the_same_result():
     torch.testing.assert_close(alone, layer(clips), atol=1e-5, rtol=1e-5)
 
 
+def test_a_lone_clip_passes_a_compiled_convolution():
+    conv = TemporalConv3d(2, 3)
+    x = torch.randn(1, 2, 3, 4, 4)
+    wanted = conv(x)
+    conv.compile(backend="aot_eager", dynamic=False)
+    assert torch.allclose(conv(x), wanted, atol=1e-6)
+
+
 def test_a_queue_gives_frames_back_in_order():
     stream, layer = Stream(), nn.Identity()
     frames = torch.arange(5.0).view(1, 1, 5, 1, 1)
