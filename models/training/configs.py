@@ -18,7 +18,7 @@ from .loop import Budget
 STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "decoder", "export", "evaluate")
 """In the order in which they build on each other."""
 
-LATENT_CHANNELS = 32
+LATENT_CHANNELS = 64
 
 CONDITIONS = {NONE: 0.55, FIRST: 0.17, ENDS: 0.09, PREFIX: 0.11, PLACES: 0.08}
 """How often the transformer is trained with what given besides the caption."""
@@ -77,8 +77,11 @@ class Recipe:
     notes: tuple[str, ...] = ()
 
 
-def autoencoder(encoder: tuple[int, ...] = (48, 96, 192), decoder: tuple[int, ...] = (96, 192)) -> AutoencoderConfig:
-    """Two spatiotemporal stages over 4x4 patches: 16x16 pixels and 4 frames to a latent cell."""
+def autoencoder(encoder: tuple[int, ...] = (64, 128, 256), decoder: tuple[int, ...] = (96, 192)) -> AutoencoderConfig:
+    """Two spatiotemporal stages over 4x4 patches: 16x16 pixels and 4 frames to a latent cell.
+
+    The decoder's last stage stays as wide as the one before it: a patch is 48 numbers, and edges are drawn there.
+    """
     stages = len(decoder)
     return AutoencoderConfig(
         latent_channels=LATENT_CHANNELS,
@@ -90,7 +93,7 @@ def autoencoder(encoder: tuple[int, ...] = (48, 96, 192), decoder: tuple[int, ..
         decoder_layers_per_block=(*(1,) * stages, 0),
         spatio_temporal_scaling=(True,) * stages,
         upsample_residual=(True,) * stages,
-        upsample_factor=(2,) * stages,
+        upsample_factor=(1, *(2,) * (stages - 1)),
     )
 
 

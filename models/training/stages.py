@@ -52,7 +52,7 @@ class Workshop:
     Args:
         start: a folder of parts, as `export` writes it, whose weights each part begins from.
         objective: what the transformer learns to predict; the cascade runs those that predict the flow.
-        compiled: whether the transformer is compiled first.
+        compiled: whether autoencoder and transformer are compiled first.
         clips: captioned footage to learn from, in place of the rendered world; the text encoder still learns to read
             by the world's captions, and the evaluation is the world's.
     """
@@ -89,7 +89,7 @@ class Workshop:
     def autoencoder(self) -> None:
         """Train the autoencoder and measure its latents."""
         autoencoder = self._begun("autoencoder", Autoencoder(self.recipe.autoencoder))
-        task = AutoencoderTask(autoencoder, self.clips, tiny=self._tiny)
+        task = AutoencoderTask(autoencoder, self.clips, tiny=self._tiny, compiled=self.compiled)
         self._train("autoencoder", task)
         measure_statistics(autoencoder, task.source, self.recipe.size, clips=16 if self._tiny else 256)
         self._keep("autoencoder", task.autoencoder)
@@ -183,7 +183,8 @@ class Workshop:
             yield from small
 
     def _shape(self, size: Size) -> LatentShape:
-        return self.card.compression.latent(PixelShape(size.frames, size.height, size.width), self.card.latent_channels)
+        pixels = PixelShape(size.frames, size.height, size.width)
+        return self.card.compression.latent(pixels, self.recipe.autoencoder.latent_channels)
 
     def _train(self, stage: str, task: Task) -> None:
         every = 120.0 if stage in ("text", "temporal", "spatial") else 300.0
