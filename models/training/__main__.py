@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="of the losses; auto: bfloat16 on CUDA, or on a CPU that is quick at it (default %(default)s)",
     )
-    add("--compile", action="store_true", help="compile the transformer first: slower to start, then faster")
+    add("--compile", action="store_true", help="compile the networks first: slower to start, then faster")
     return parser
 
 

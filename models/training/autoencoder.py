@@ -140,9 +140,9 @@ class DecoderTask(AutoencoderTask):
 
 
 def _blurred(z: Tensor, draw: Draw) -> Tensor:
-    """Latents with noise of a twelfth of their spread."""
+    """Latents with noise of a twentieth of their spread."""
     spread = z.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-    return z + 0.08 * spread * draw.noise(z)
+    return z + 0.05 * spread * draw.noise(z)
 
 
 @torch.no_grad()
