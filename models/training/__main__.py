@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=Path("runs/nano"), help="folder of the run (default %(default)s)")
     add("--weights", type=Path, help="where export writes (default OUT/weights)")
     add("--smoke", action="store_true", help="the small recipe that only shows that all stages work")
-    add("--from", type=Path, dest="start", metavar="WEIGHTS", help="a folder of parts that the networks begin from")
+    add("--from", type=Path, dest="start", metavar="WEIGHTS", help="a folder of parts to begin from")
     add(
         "--objective",
         choices=("flow", "v", "epsilon", "x0"),

@@ -50,7 +50,8 @@ class Workshop:
     """One run of training in one folder.
 
     Args:
-        start: a folder of parts, as `export` writes it, whose weights each part begins from.
+        start: a folder of parts, as `export` writes it, whose weights each part begins from; parts that this run has
+            not made are taken from there as they are.
         objective: what the transformer learns to predict; the cascade runs those that predict the flow.
         compiled: whether autoencoder and transformer are compiled first.
         clips: captioned footage to learn from, in place of the rendered world; the text encoder still learns to read
@@ -264,14 +265,18 @@ class Workshop:
     def _folder(part: str) -> str:
         return FOLDERS.get(part, part)
 
+    def _home(self, part: str) -> Path:
+        """The folder of parts that has one: this run's, or the one it starts from."""
+        made = self.out / "model"
+        return made if self.start is None or (made / self._folder(part)).exists() else self.start
+
     def _keep(self, part: str, module: torch.nn.Module) -> None:
         save(module, self.out / "model" / self._folder(part))
 
     def _load(self, part: str, root: Path | None = None) -> Any:
-        folder = (root or self.out / "model") / self._folder(part)
+        folder = (root or self._home(part)) / self._folder(part)
         return load(folder_part(part, folder), device=self.device, dtype=torch.float32)
 
     def _text_encoder(self, root: Path | None = None) -> TextEncoder:
-        root = root or self.out / "model"
-        parts = {part: folder_part(part, root / part) for part in ("text_encoder", "tokenizer")}
+        parts = {part: folder_part(part, (root or self._home(part)) / part) for part in ("text_encoder", "tokenizer")}
         return load_text_encoder(parts, device=self.device, dtype=torch.float32)

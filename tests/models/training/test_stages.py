@@ -216,3 +216,5 @@ def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsy
     assert "== evaluate" in capsys.readouterr().out
     made, again = tmp_path / "weights", tmp_path / "again"
     assert main(["autoencoder", "--smoke", "--from", str(made), "--out", str(again), "--threads", "1"]) == 0
+    assert main(["temporal", "--smoke", "--from", str(made), "--out", str(tmp_path / "other"), "--threads", "1"]) == 0
+    assert (tmp_path / "other/model/temporal_upsampler").is_dir()
