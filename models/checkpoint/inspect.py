@@ -27,8 +27,8 @@ NEEDED = ("transformer", "autoencoder", "text_encoder", "tokenizer")
 EXPERTS = {"high": "transformer", "low": "transformer_2"}
 """Noise levels that an expert is for → the part that it is."""
 
-INDEX_CARD = "_vgen_card"
-"""Key of `model_index.json` by which a folder of ours names its card in the catalogue."""
+INDEX_CARD, INDEX_BASE = "_vgen_card", "_vgen_base"
+"""Keys of `model_index.json`: the card in the catalogue of our folders; what its base stage has other than that."""
 
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
@@ -81,6 +81,11 @@ class Inspection:
     def card(self) -> str:
         """The card in the catalogue that a folder of ours names."""
         return str(self.index.get(INDEX_CARD, ""))
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """What the base stage of a folder of ours has other than its card."""
+        return dict(self.index.get(INDEX_BASE, {}))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""

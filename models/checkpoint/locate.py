@@ -211,7 +211,11 @@ def _check_model(inspection: Inspection, parts: Mapping[str, Part]) -> None:
 def _card_of(inspection: Inspection) -> ModelCard:
     if inspection.card:
         try:
-            return replace(catalog.find(inspection.card), embedded=False)
+            return replace(catalog.find(inspection.card), embedded=False).with_base(**inspection.base)
+        except (TypeError, ValueError):
+            raise CheckpointError(
+                f"{inspection.path} has a base stage in its model_index.json that is none: export it again"
+            ) from None
         except UnknownNameError:
             raise CheckpointError(
                 f"{inspection.path} is a model called {inspection.card!r} in its model_index.json, "

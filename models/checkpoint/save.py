@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..text.config import TextEncoderConfig
 from ..vision.config import ImageEncoderConfig
-from .inspect import INDEX_CARD
+from .inspect import INDEX_BASE, INDEX_CARD
 
 ENCODERS: Mapping[str, type[TextEncoderConfig | ImageEncoderConfig]] = {
     "t5": TextEncoderConfig,
@@ -60,9 +60,14 @@ def save(module: nn.Module, folder: Path | str, *, dtype: torch.dtype | None = N
     return path
 
 
-def save_index(folder: Path | str, *, card: str) -> None:
-    """Mark a folder of parts as a model that the catalogue's card describes."""
-    _write_json(Path(folder) / "model_index.json", {"_class_name": "VgenPipeline", INDEX_CARD: card})
+def save_index(folder: Path | str, *, card: str, base: Mapping[str, Any] | None = None) -> None:
+    """Mark a folder of parts as a model that the catalogue's card describes.
+
+    Args:
+        base: values of the base stage that are other than the card's, as `ModelCard.with_base` takes them.
+    """
+    index = {"_class_name": "VgenPipeline", INDEX_CARD: card, **({INDEX_BASE: dict(base)} if base else {})}
+    _write_json(Path(folder) / "model_index.json", index)
 
 
 def _config(module: nn.Module) -> tuple[dict[str, Any], str]:

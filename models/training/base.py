@@ -67,6 +67,24 @@ class Seen:
     clips: LatentSet
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """One batch: clips and noise `(B, C, T, H, W)`, a noise level each, and what is given of them besides captions."""
+
+    sight: Sight
+    prompts: list[str]
+    clean: Tensor
+    noise: Tensor
+    sigma: Tensor
+    given: conditions.Conditions
+    pictures: Tensor | None
+
+    def error(self, predicted: Tensor, wanted: Tensor) -> Tensor:
+        """Mean squared error of every clip, `(B,)`, where nothing is given."""
+        held = self.given.held
+        return (predicted[:, :, held:] - wanted[:, :, held:]).square().flatten(1).mean(1)
+
+
 class BaseTask:
     """Predict the velocity (or noise, or v, or the clean latents) of noised latents, given a caption.
 
@@ -115,6 +133,16 @@ class BaseTask:
 
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the prediction over one batch, where nothing is given."""
+        lesson = self.lesson(draw)
+        clean, noise, sigma = lesson.clean, lesson.noise, lesson.sigma
+        predicted = self.predicted(self.transformer, lesson, lesson.prompts, add_noise(clean, noise, sigma), sigma)
+        wanted = target(clean, noise, sigma, self.kind, Path.FLOW)
+        error = lesson.error(predicted, wanted)
+        high = error.detach()[sigma > 0.75]
+        return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
+
+    def lesson(self, draw: Draw) -> Lesson:
+        """One batch, all of one size."""
         late = draw.progress >= self.turn
         shares = [each.sight.late if late else each.sight.early for each in self.seen]
         seen = draw.python.choices(self.seen, shares)[0]
@@ -125,20 +153,24 @@ class BaseTask:
         prompts = [self._prompt(clips.told[i], draw.python) for i in picked]
         sigma = self._levels(len(picked), sight.noisiest, draw.torch).to(self.device)
         noise = draw.noise(clean)
-        shape, count = LatentShape(*clean.shape[1:]), 0 if stills is None else stills.shape[2]
-        given = conditions.draw(self.shares, shape.frames, count, draw.python)
-        frames = still_frames(self.compression.pixels(shape).frames, count)
-        leading = [frames[index] for index in given.stills]
+        frames, count = clean.shape[2], 0 if stills is None else stills.shape[2]
+        given = conditions.draw(self.shares, frames, count, draw.python)
         pictures = None if stills is None else stills[picked].to(self.device)
-        network = bind(
-            self.transformer, self.text, prompts, shape, sight.rate, self.compression, leading, pad=self.compiled
-        )
+        return Lesson(sight, prompts, clean, noise, sigma, given, pictures)
+
+    def predicted(
+        self, transformer: Transformer, lesson: Lesson, prompts: list[str], noisy: Tensor, sigma: Tensor
+    ) -> Tensor:
+        """What a transformer says of the lesson's clips at noise levels `sigma`: `(B, C, T, H, W)`, float32."""
+        shape = LatentShape(*noisy.shape[1:])
+        count = 0 if lesson.pictures is None else lesson.pictures.shape[2]
+        frames = still_frames(self.compression.pixels(shape).frames, count)
+        leading = [frames[index] for index in lesson.given.stills]
+        rate = lesson.sight.rate
+        network = bind(transformer, self.text, prompts, shape, rate, self.compression, leading, pad=self.compiled)
         with self._attention():
-            predicted = network(*given.inputs(clean, pictures, add_noise(clean, noise, sigma), sigma)).float()
-        wanted = target(clean, noise, sigma, self.kind, Path.FLOW)[:, :, given.held :]
-        error = (predicted[:, :, -wanted.shape[2] :] - wanted).square().flatten(1).mean(1)
-        high = error.detach()[sigma > 0.75]
-        return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
+            made = network(*lesson.given.inputs(lesson.clean, lesson.pictures, noisy, sigma)).float()
+        return made[:, :, len(leading) :]
 
     def _attention(self) -> AbstractContextManager[None]:
         """On a CPU attention by plain products: the fused kernel's way back is slow, and passes its matrix units by."""

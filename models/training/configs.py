@@ -7,6 +7,7 @@ about a minute.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..ltx.config import AutoencoderConfig, TransformerConfig, UpsamplerConfig
 from ..nano.maps import CHANNELS
@@ -15,7 +16,7 @@ from .conditions import ENDS, FIRST, NONE, PLACES, PREFIX
 from .latents import Size
 from .loop import Budget
 
-STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "decoder", "export", "evaluate")
+STAGES = ("autoencoder", "text", "temporal", "spatial", "base", "fast", "decoder", "export", "evaluate")
 """In the order in which they build on each other."""
 
 LATENT_CHANNELS = 64
@@ -48,6 +49,30 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class Few:
+    """How a transformer is taught to be quick.
+
+    Attributes:
+        sigmas: the noise levels at which it will be asked, from pure noise down.
+        walk: steps of the teacher from one of them to the next.
+        guidance_scale: of the teacher; what it does is taken in, and no guidance is needed any more.
+    """
+
+    sigmas: tuple[float, ...] = (1.0, 0.9, 0.75, 0.5)
+    walk: int = 3
+    guidance_scale: float = 4.0
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """How a card's base stage runs what was taught, as `ModelCard.with_base` takes it."""
+        return {"sigmas": list(self.sigmas), "guidance_scale": 1.0}
+
+    def levels(self, noisiest: float) -> tuple[float, ...]:
+        """The levels of a size: its own thirds where it never sees pure noise."""
+        return self.sigmas if noisiest >= 1 else tuple(noisiest * share for share in (1.0, 2 / 3, 1 / 3))
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One way to train the whole cascade.
 
@@ -58,6 +83,7 @@ class Recipe:
         pairs: scenes encoded in the sizes of the base, after the temporal and after the spatial stage.
         budgets: stage → how long.
         judged: held-out prompts of the final evaluation, of the simple and of the whole world.
+        few: how the transformer is made quick afterwards.
         half: whether to train in bfloat16.
         notes: sentences about how the shipped weights came about, for their card.
     """
@@ -73,6 +99,7 @@ class Recipe:
     budgets: dict[str, Budget]
     judged: tuple[int, int]
     turn: float = 0.3
+    few: Few = Few()
     half: bool = False
     notes: tuple[str, ...] = ()
 
@@ -158,6 +185,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
                 "temporal": Budget(4),
                 "spatial": Budget(4),
                 "base": Budget(8),
+                "fast": Budget(4),
                 "decoder": Budget(4),
             },
             judged=(4, 4),
@@ -185,6 +213,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             "temporal": Budget(1500, 240),
             "spatial": Budget(1500, 360),
             "base": Budget(100_000, 2650),
+            "fast": Budget(100_000, 900),
             "decoder": Budget(6000, 300),
         },
         judged=(500, 300),

@@ -6,14 +6,17 @@ out/model/<part>/   what it made, in the layout that vgen loads
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..cards import ModelCard
 from ..catalog import find
 from ..checkpoint.build import load, load_text_encoder
 from ..checkpoint.contents import folder_part
@@ -31,6 +34,7 @@ from .autoencoder import AutoencoderTask, DecoderTask, measure_statistics
 from .base import BaseTask, Seen
 from .card import Training, write_card
 from .configs import CONDITIONS, Recipe, Sight, doubled, refined
+from .distilled import DistilledTask
 from .evaluation import Counts
 from .footage import ClipSource
 from .latents import LatentSet, Material, Moments, Scenes, Size
@@ -44,6 +48,9 @@ from .world import random_scene
 
 FOLDERS = {"autoencoder": "vae"}
 """Parts whose folder is called otherwise, as in diffusers."""
+FAST = "transformer_fast"
+"""The folder of the transformer that needs few steps."""
+_TEACHER = "teacher.sha256"
 
 
 class Workshop:
@@ -119,44 +126,70 @@ class Workshop:
 
     def base(self) -> None:
         """Train the transformer."""
-        autoencoder, text = self._load("autoencoder"), self._text_encoder()
         transformer = Transformer(self.recipe.transformer)
         with torch.no_grad():
             transformer.proj_out.weight.zero_()
-        transformer = self._begun("transformer", transformer)
-        seen = [self._seen(autoencoder, sight, number) for number, sight in enumerate(self.recipe.sights)]
-        networks = Networks(transformer, text, autoencoder)
-
-        def judged() -> dict[str, float]:
-            figures: dict[str, float] = {}
-            for world in ("simple", "rich"):
-                asked = questions(4 if self._tiny else 32, world)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.half):
-                    made = [clip.float() for clip in self._clips(networks, asked)]
-                figures |= {f"{world} {name}": value for name, value in rates(made, asked).items()}
-            return figures
-
+        networks = Networks(self._begun("transformer", transformer), self._text_encoder(), self._load("autoencoder"))
         task = BaseTask(
-            transformer,
-            text,
-            seen,
-            autoencoder.compression,
-            evaluation=judged,
+            networks.transformer,
+            networks.text,
+            self._all_seen(networks.autoencoder),
+            networks.autoencoder.compression,
+            evaluation=self._judged(networks, self.card),
             turn=self.recipe.turn,
             shares=CONDITIONS,
             kind=self.objective,
             compiled=self.compiled,
         )
         self._train("base", task)
-        self._keep("transformer", transformer)
+        self._keep("transformer", networks.transformer)
+
+    def fast(self) -> None:
+        """Teach a copy of the transformer to need few steps and no guidance."""
+        if self.objective is not Prediction.FLOW:
+            self.log(f"left out: only what predicts the flow can be made quick, this predicts {self.objective.value}")
+            return
+        if not self._up_to_date:
+            for former in (self.out / "fast", self.out / "model" / FAST):
+                shutil.rmtree(former, ignore_errors=True)
+            (self.out / "fast").mkdir()
+            (self.out / "fast" / _TEACHER).write_text(self._digest())
+        networks = Networks(self._load("transformer"), self._text_encoder(), self._load("autoencoder"))
+        task = DistilledTask(
+            networks.transformer,
+            networks.text,
+            self._all_seen(networks.autoencoder),
+            networks.autoencoder.compression,
+            self.recipe.few,
+            evaluation=self._judged(networks, self.card.with_base(**self.recipe.few.stage)),
+            shares=CONDITIONS,
+            compiled=self.compiled,
+        )
+        self._train("fast", task)
+        self._keep(FAST, networks.transformer)
+
+    def _judged(self, networks: Networks, card: ModelCard) -> Callable[[], dict[str, float]]:
+        """How often clips of the base stage are right, as figures by world and attribute."""
+
+        def judged() -> dict[str, float]:
+            figures: dict[str, float] = {}
+            for world in ("simple", "rich"):
+                asked = questions(4 if self._tiny else 32, world)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.half):
+                    made = [clip.float() for clip in self._clips(networks, card, asked)]
+                figures |= {f"{world} {name}": value for name, value in rates(made, asked).items()}
+            return figures
+
+        return judged
 
     def export(self, weights: Path) -> None:
-        """Write every part in half precision where the package looks for it."""
-        for part in ("autoencoder", "transformer", "temporal_upsampler", "spatial_upsampler"):
+        """Write every part in half precision as a model's folder; the quick transformer where there is one."""
+        for part in ("autoencoder", "temporal_upsampler", "spatial_upsampler"):
             save(self._load(part), weights / self._folder(part), dtype=torch.float16)
+        save(self._load(self._transformer), weights / "transformer", dtype=torch.float16)
         save(self._text_encoder().network, weights / "text_encoder", dtype=torch.float16)
         save_tokenizer(weights / "tokenizer")
-        save_index(weights, card="nano")
+        save_index(weights, card="nano", base=self._few)
         size = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
         self.log(f"{weights}: {size / 1e6:.1f} MB")
 
@@ -171,7 +204,12 @@ class Workshop:
         )
         counts = Counts.tiny() if self._tiny else Counts(*self.recipe.judged)
         report = evaluation.evaluate(
-            networks, self.card, self._shape(self.recipe.size), counts=counts, folder=self.out / "sheets", log=self.log
+            networks,
+            self.card.with_base(**self._few),
+            self._shape(self.recipe.size),
+            counts=counts,
+            folder=self.out / "sheets",
+            log=self.log,
         )
         report.save(self.out / "report.json")
         machine = f"{torch.get_num_threads()} {platform.machine()} CPU cores, torch {torch.__version__.split('+')[0]}"
@@ -179,8 +217,27 @@ class Workshop:
         training = Training(self.out, tuple(self.recipe.budgets), machine, precision, self.recipe.notes)
         write_card(weights.parent / "card.md", self.card, report, training, weights)
 
-    def _clips(self, networks: Networks, asked: list[Question]) -> Iterator[torch.Tensor]:
-        for small, _ in clips(networks, self.card, self._shape(self.recipe.size), asked):
+    @property
+    def _up_to_date(self) -> bool:
+        """Whether the quick transformer, or what there is of its run, was taught by today's transformer."""
+        teacher = self.out / "fast" / _TEACHER
+        return teacher.exists() and teacher.read_text() == self._digest()
+
+    def _digest(self) -> str:
+        weights = sorted((self._home("transformer") / "transformer").glob("*.safetensors"))
+        return hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()
+
+    @property
+    def _transformer(self) -> str:
+        made = (self.out / "model" / FAST).exists() and self._up_to_date
+        return FAST if made else "transformer"
+
+    @property
+    def _few(self) -> dict[str, Any]:
+        return self.recipe.few.stage if self._transformer == FAST else {}
+
+    def _clips(self, networks: Networks, card: ModelCard, asked: list[Question]) -> Iterator[torch.Tensor]:
+        for small, _ in clips(networks, card, self._shape(self.recipe.size), asked):
             yield from small
 
     def _shape(self, size: Size) -> LatentShape:
@@ -189,7 +246,7 @@ class Workshop:
 
     def _train(self, stage: str, task: Task) -> None:
         every = 120.0 if stage in ("text", "temporal", "spatial") else 300.0
-        average = 0.998 if stage == "base" else 0.995
+        average = 0.998 if stage in ("base", "fast") else 0.995
         train(
             task,
             self.out / stage,
@@ -217,6 +274,9 @@ class Workshop:
         with self._encoding():
             material = self._material(self.recipe.pairs, 3)
             return latents.build(autoencoder, material, sizes, self.out / "pairs.safetensors", log=self.log)
+
+    def _all_seen(self, autoencoder: Autoencoder) -> list[Seen]:
+        return [self._seen(autoencoder, sight, number) for number, sight in enumerate(self.recipe.sights)]
 
     def _seen(self, autoencoder: Autoencoder, sight: Sight, number: int) -> Seen:
         """Clips of one of the transformer's sizes, encoded once; those of the refine pass are the pairs' own."""
@@ -275,7 +335,9 @@ class Workshop:
 
     def _load(self, part: str, root: Path | None = None) -> Any:
         folder = (root or self._home(part)) / self._folder(part)
-        return load(folder_part(part, folder), device=self.device, dtype=torch.float32)
+        return load(
+            folder_part("transformer" if part == FAST else part, folder), device=self.device, dtype=torch.float32
+        )
 
     def _text_encoder(self, root: Path | None = None) -> TextEncoder:
         parts = {part: folder_part(part, (root or self._home(part)) / part) for part in ("text_encoder", "tokenizer")}

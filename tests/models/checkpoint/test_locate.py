@@ -214,6 +214,17 @@ def test_a_folder_of_ours_names_its_card(tmp_path, tiny):
     assert card.latent_channels == 4
 
 
+def test_a_folder_of_ours_says_how_its_base_stage_samples(tmp_path, tiny):
+    written = tiny.write_folder(tmp_path / "run")
+    save_index(written.path, card="nano", base={"sigmas": [1.0, 0.5], "guidance_scale": 1.0})
+    base = locate(written.path).card.base
+    assert base.levels() == (1.0, 0.5, 0.0)
+    assert base.guidance_scale == 1.0
+    save_index(written.path, card="nano", base={"colour": "blue"})
+    with pytest.raises(CheckpointError, match="base stage"):
+        locate(written.path)
+
+
 def test_compatibility_reads_the_folders_scheduler_and_pipeline(tmp_path, tiny):
     written = tiny.write_folder(tmp_path / "m", pipeline="LTXConditionPipeline")
     assert locate(written.path).card.compat("diffusers").base.schedule == "linear_quadratic"

@@ -11,6 +11,7 @@ import torch
 
 import models
 from models.checkpoint import locate
+from models.checkpoint.save import save
 from models.diffusion.denoiser import Prediction
 from models.ltx.autoencoder import Autoencoder
 from models.ltx.transformer import Transformer
@@ -207,6 +208,7 @@ def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsy
     assert main(["all", "--smoke", "--out", str(tmp_path), "--threads", "1"]) == 0
     located = locate(tmp_path / "weights")
     assert located.card.coordinate_maps
+    assert (located.card.base.levels(), located.card.base.guidance_scale) == ((1.0, 0.9, 0.75, 0.5, 0.0), 1.0)
     assert {"transformer", "autoencoder", "text_encoder", "temporal_upsampler", "spatial_upsampler"} <= set(
         located.parts
     )
@@ -218,3 +220,7 @@ def test_the_whole_of_training_in_small_makes_a_model_that_loads(tmp_path, capsy
     assert main(["autoencoder", "--smoke", "--from", str(made), "--out", str(again), "--threads", "1"]) == 0
     assert main(["temporal", "--smoke", "--from", str(made), "--out", str(tmp_path / "other"), "--threads", "1"]) == 0
     assert (tmp_path / "other/model/temporal_upsampler").is_dir()
+    # Of another transformer than the one that was made quick, the whole way is shown.
+    save(Transformer(SMOKE.transformer), tmp_path / "model/transformer")
+    assert main(["export", "--smoke", "--out", str(tmp_path)]) == 0
+    assert locate(made).card.base.guidance_scale > 1
