@@ -31,8 +31,6 @@ class AutoencoderTask:
     transformer's latents will never be exact either.
     """
 
-    module: nn.Module
-
     def __init__(
         self,
         autoencoder: Autoencoder,
@@ -46,14 +44,17 @@ class AutoencoderTask:
             autoencoder.encoder.compile(dynamic=False)
             autoencoder.decoder.compile(dynamic=False)
         self.device = autoencoder.latents_mean.device
-        self.source = source or RenderedWorld(rich=_RICH, device=self.device)
-        self.given = source
-        # One shared log-variance: start with posteriors that are nearly points.
+        self.source, self.given = source or RenderedWorld(rich=_RICH, device=self.device), source
+        self.autoencoder, self.tiny = autoencoder, tiny
+        self.module = self._learner()
+
+    def _learner(self) -> nn.Module:
+        """What is trained, made ready for it: all of it, with posteriors that start as nearly points."""
         with torch.no_grad():
-            bias = autoencoder.encoder.conv_out.conv.bias
+            bias = self.autoencoder.encoder.conv_out.conv.bias
             assert bias is not None
-            bias[-1] = -5.0
-        self.autoencoder, self.module, self.tiny = autoencoder, autoencoder, tiny
+            bias[-1] = -5.0  # the one log-variance that all channels share
+        return self.autoencoder
 
     def optimizer(self) -> Muon:
         """Muon on every kernel."""
@@ -118,12 +119,9 @@ class DecoderTask(AutoencoderTask):
     It may run after the transformer has been trained, since the encoder does not change.
     """
 
-    def __init__(self, autoencoder: Autoencoder, source: ClipSource | None = None, *, tiny: bool = False) -> None:
-        autoencoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        autoencoder.decoder.requires_grad_(True)
-        self.autoencoder, self.module, self.tiny = autoencoder, autoencoder.decoder, tiny
-        self.device = autoencoder.latents_mean.device
-        self.source, self.given = source or RenderedWorld(rich=_RICH, device=self.device), source
+    def _learner(self) -> nn.Module:
+        self.autoencoder.decoder.requires_grad_(True)
+        return self.autoencoder.decoder
 
     def optimizer(self) -> Muon:
         """Muon on every kernel of the decoder, more gently than from nothing."""

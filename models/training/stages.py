@@ -104,7 +104,7 @@ class Workshop:
 
     def decoder(self) -> None:
         """Train the autoencoder's decoder on; the latents stay."""
-        task = DecoderTask(self._load("autoencoder"), self.clips, tiny=self._tiny)
+        task = DecoderTask(self._load("autoencoder"), self.clips, tiny=self._tiny, compiled=self.compiled)
         self._train("decoder", task)
         self._keep("autoencoder", task.autoencoder)
 
