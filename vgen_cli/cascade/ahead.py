@@ -99,6 +99,8 @@ class Writer(Generic[Made]):
         self.seconds = 0.0
         self._made: Made | None = None
         self._fault: BaseException | None = None
+        # Not `Thread.join`: interrupted, it takes the thread for ended (Python up to 3.12, gh-90882).
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vgen-writer", daemon=True)
         self._thread.start()
 
@@ -118,12 +120,12 @@ class Writer(Generic[Made]):
 
     def is_over(self) -> bool:
         """Whether `result` need not wait."""
-        return not self._thread.is_alive()
+        return self._over.is_set()
 
     def result(self) -> Made:
         """What was made of it, once it is; raises what the thread met. An interrupted wait gives it up."""
         try:
-            self._thread.join()
+            self._over.wait()
         except BaseException:
             self.stop()
             raise
@@ -135,6 +137,7 @@ class Writer(Generic[Made]):
     def stop(self) -> None:
         """Gives the clip up, and waits until the thread has cleared up; what it has all frames of may still be made."""
         self._belt.end(Stopped())
+        self._over.wait()
         self._thread.join()
 
     def _run(self) -> None:
@@ -146,6 +149,7 @@ class Writer(Generic[Made]):
         finally:
             self.seconds = time.perf_counter() - began - self._belt.awaited
             self._belt.drop()
+            self._over.set()
 
 
 class Relay:

@@ -10,11 +10,12 @@ from models.catalog import find
 from models.shapes import LatentShape, PixelShape
 from models.training import answers
 from models.training.answers import CONDITIONED, clips
+from models.training.configs import LATENT_CHANNELS
 from models.training.latents import Scenes, Size, encode
 from models.training.questions import questions
 from models.training.sampling import Given, Networks, base_latents, refined
 
-SHAPE = LatentShape(32, 3, 2, 3)
+SHAPE = LatentShape(LATENT_CHANNELS, 3, 2, 3)
 CARD = find("nano").with_base(steps=2)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from models.catalog import find
 from models.shapes import LatentShape
 from models.training import questions
+from models.training.configs import LATENT_CHANNELS
 from models.training.evaluation import Counts, evaluate
 from models.training.report import Report
 
@@ -15,7 +16,7 @@ from models.training.report import Report
 def test_everything_is_measured_and_kept(networks, tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(questions, "score", lambda clip, scene, named: {name: name != "kind" for name in named})
-    card, shape = find("nano").with_base(steps=1), LatentShape(32, 2, 1, 2)
+    card, shape = find("nano").with_base(steps=1), LatentShape(LATENT_CHANNELS, 2, 1, 2)
     report = evaluate(networks, card, shape, counts=Counts.tiny(), folder=tmp_path, log=said.append)
     assert list(report.rates) == ["simple", "rich"]
     for table in report.rates.values():

@@ -8,12 +8,13 @@ import torch
 from models.catalog import find
 from models.shapes import LatentShape
 from models.training import steering
+from models.training.configs import LATENT_CHANNELS
 from models.training.questions import questions, twins
 from models.training.render import render
 from models.training.report import shows_from
 from models.training.steering import STRENGTHS, closeness, conditioned, edited, join, turned
 
-SHAPE = LatentShape(32, 2, 1, 2)
+SHAPE = LatentShape(LATENT_CHANNELS, 2, 1, 2)
 CARD = find("nano").with_base(steps=8)
 
 

@@ -7,12 +7,13 @@ import torch
 
 from models.catalog import find
 from models.shapes import LatentShape
+from models.training.configs import LATENT_CHANNELS
 from models.training.questions import both_worlds
 from models.training.render import render
 from models.training.variety import apart, flicker, flickers, position, spread
 from models.training.world import Scene, Subject
 
-SHAPE = LatentShape(32, 2, 1, 2)
+SHAPE = LatentShape(LATENT_CHANNELS, 2, 1, 2)
 CARD = find("nano").with_base(steps=1)
 
 

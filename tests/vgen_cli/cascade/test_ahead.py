@@ -115,6 +115,23 @@ def test_one_that_has_all_frames_comes_to_its_end():
     assert writer.result() == ([1], True)
 
 
+def test_an_interrupted_wait_lasts_until_the_thread_has_ended():
+    go, ended = threading.Event(), []
+
+    def write(pieces):
+        list(pieces)
+        go.wait(SOON)
+        ended.append(True)
+
+    writer = Writer(write)
+    writer.feed([piece(1)])
+    threading.Timer(0.1, stop_main).start()
+    threading.Timer(0.4, go.set).start()
+    with interrupt.stop_signals(), pytest.raises(KeyboardInterrupt):
+        writer.result()
+    assert ended
+
+
 def test_seconds_are_those_of_the_work():
     def write(pieces):
         list(pieces)
@@ -217,18 +234,29 @@ def test_whatever_fails_leaves_nothing(ready, monkeypatch, tmp_path, when):
         monkeypatch.setattr("vgen_cli.media.writer.verify", refuse)
         with pytest.raises(MediaError, match="failed its check"):
             render_ahead(plan, located, place, lambda event: None).result()
-    else:  # frame by frame: what is all in the writer's hand when the wish comes would still be made
-        plain = pipeline.frames.to_bytes
-        monkeypatch.setattr(pipeline.frames, "to_bytes", lambda pieces: single(plain(pieces)))
+    else:
+        plain, end, given_up = pipeline.frames.to_bytes, Belt.end, threading.Event()
+
+        def one_by_one(pieces):  # the second frame comes when the wish has: what has all frames would still be made
+            for piece in plain(pieces):
+                for frame in piece:
+                    yield frame[None]
+                    given_up.wait(SOON)
+
+        def stopping(event):
+            if isinstance(event, FramesWritten):  # in the writer's thread
+                stop_main()
+
+        monkeypatch.setattr(pipeline.frames, "to_bytes", one_by_one)
+        monkeypatch.setattr(Belt, "end", lambda belt, fault=None: (end(belt, fault), given_up.set()))
         with interrupt.stop_signals(), pytest.raises(KeyboardInterrupt):
             render_ahead(plan, located, place, stopping).result()
     assert list(tmp_path.iterdir()) == []
     assert not [each for each in threading.enumerate() if each.name == "vgen-writer"]
 
 
-def single(pieces):
-    for piece in pieces:
-        yield from (frame[None] for frame in piece)
+def stop_main():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
 def full_disk(made, *arguments, **options):
@@ -246,14 +274,6 @@ def failing(plain):
 
 def refuse(*arguments, **options):
     raise MediaError("the written clip failed its check: it is black; nothing was kept")
-
-
-def stopping(event):
-    if isinstance(event, FramesWritten):  # in the writer's thread: the signal itself comes to the main one
-        signal.raise_signal(signal.SIGINT)
-        heard = time.monotonic() + SOON
-        while not interrupt._stopped_at and time.monotonic() < heard:  # which may be slow to wake up
-            time.sleep(0.001)
 
 
 def test_a_clip_that_is_given_up_is_whole_or_not_there(ready, tmp_path):
