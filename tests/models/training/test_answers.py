@@ -25,25 +25,28 @@ def sample(networks: Networks, given: Given | None, scale: float = 4.0) -> Tenso
 
 
 def test_a_given_beginning_stays_to_the_bit_and_has_a_say_in_the_rest(networks):
-    free, given = sample(networks, None), Given(torch.randn(2, 32, 1, 2, 3), torch.zeros(2, 32, 0, 2, 3))
+    free, given = (
+        sample(networks, None),
+        Given(torch.randn(2, LATENT_CHANNELS, 1, 2, 3), torch.zeros(2, LATENT_CHANNELS, 0, 2, 3)),
+    )
     made = sample(networks, given)
-    assert made.shape == free.shape == (2, 32, 3, 2, 3)
+    assert made.shape == free.shape == (2, LATENT_CHANNELS, 3, 2, 3)
     assert torch.equal(made[:, :, :1], given.beginning)
     assert not torch.allclose(made[:, :, 1:], free[:, :, 1:])
 
 
 def test_given_pictures_have_a_say_and_are_cut_off(networks):
-    picture = torch.randn(2, 32, 1, 2, 3)
+    picture = torch.randn(2, LATENT_CHANNELS, 1, 2, 3)
     given = [Given(picture[:, :, :0], picture, (frame,)) for frame in (8, 3)]
     made = [sample(networks, each) for each in given]
-    assert made[0].shape == (2, 32, 3, 2, 3)
+    assert made[0].shape == (2, LATENT_CHANNELS, 3, 2, 3)
     assert not torch.allclose(made[0], sample(networks, None))
     assert not torch.allclose(made[0], made[1])
 
 
 def test_a_refine_pass_keeps_what_is_given(networks):
-    latents, beginning = torch.randn(1, 32, 3, 2, 3), torch.randn(1, 32, 2, 2, 3)
-    given = Given(beginning, torch.randn(1, 32, 1, 2, 3), (8,))
+    latents, beginning = torch.randn(1, LATENT_CHANNELS, 3, 2, 3), torch.randn(1, LATENT_CHANNELS, 2, 2, 3)
+    given = Given(beginning, torch.randn(1, LATENT_CHANNELS, 1, 2, 3), (8,))
     made = refined(networks, ["a ring"], [0], latents, [0.6, 0.2, 0.0], guidance_scale=1.0, fps=16.0, given=given)
     assert made.shape == latents.shape
     assert torch.equal(made[:, :, :2], beginning)

@@ -46,7 +46,7 @@ def test_a_join_is_measured_in_the_clips_own_changes():
     assert join([jumping], 4) == pytest.approx(1)
 
 
-def test_a_given_first_frame_is_nearer_than_none_in_the_table(networks, monkeypatch):
+def test_given_frames_are_nearer_than_none_in_the_table(networks, monkeypatch):
     monkeypatch.setattr(steering, "verdict", lambda clip, question: {"colour": question.seed == 0})
     shown = {}
     rows = conditioned(networks, CARD, SHAPE, questions(2), show=lambda name, *rest: shown.setdefault(name, rest))
@@ -57,7 +57,8 @@ def test_a_given_first_frame_is_nearer_than_none_in_the_table(networks, monkeypa
     assert all(len(each) == 2 for rest in shown.values() for each in rest)
     small = networks.__class__(networks.transformer, networks.text, networks.autoencoder)
     table = {row.given: row for row in conditioned(small, CARD, SHAPE, questions(2))}
-    assert table["the first frame"].first > table["nothing"].first
+    # All frames of so short a clip; a first one alone is decoded with what a random network puts behind it.
+    assert table["the first 9 frames"].first > table["nothing"].first + 1
     assert {row.shares["colour"] for row in table.values()} == {0.5}
 
 
