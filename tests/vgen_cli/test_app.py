@@ -144,8 +144,10 @@ def test_warnings_of_libraries_are_silent(capfd, monkeypatch):
 
 
 WAITING = """
-    import sys, time
+    import signal, sys, time
     from vgen_cli import app
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, around the tests, ignores
     def wait(_):
         try:
             print("ready", flush=True)
