@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +17,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..diffusion.denoiser import Path, Prediction, add_noise, target
 from ..diffusion.sigmas import time_shift
-from ..ltx.transformer import Transformer
+from ..ltx.transformer import Bound, Transformer, Trunk
 from ..nano.maps import coordinate_maps
 from ..shapes import Compression, LatentShape
 from ..text.t5 import TextEncoder
 from . import conditions
 from .captions import caption
+from .cells import Cells, cells
 from .configs import Sight
-from .latents import LatentSet, Told, still_frames, stills_of
+from .latents import LatentSet, Size, Told, still_frames, stills_of
 from .loop import Draw
 from .optimizer import Muon
 from .text import MAX_TOKENS, with_strangers
+from .tutor import Tutor
+from .world import Scene
 
 Evaluation = Callable[[], dict[str, float]]
 
 # Embeddings, tables and the last layer are no maps between hidden spaces: Muon is not for them.
-_ADAM = ("scale_shift_table", "proj_out", "time_embed")
+_ADAM = ("scale_shift_table", "proj_out", "time_embed", "tutor")
+_TUTORED = 0.1  # the weight of the tutor's loss beside that of the diffusion
 
 
 def bind(
@@ -45,7 +49,7 @@ def bind(
     leading: Sequence[float] = (),
     *,
     pad: bool = False,
-) -> Callable[[Tensor, Tensor | float], Tensor]:
+) -> Bound:
     """The transformer as a function of latents and sigma, for one batch of prompts, with nano's maps.
 
     Args:
@@ -61,23 +65,62 @@ def bind(
 
 @dataclass(frozen=True)
 class Seen:
-    """Encoded clips of one size, and how they are trained on; see `configs.Sight`."""
+    """Encoded clips of one size, and how they are trained on; see `configs.Sight`.
+
+    Attributes:
+        film, frames: of single pictures: the size of the clips that they are from, and which frame of it each is.
+    """
 
     sight: Sight
     clips: LatentSet
+    film: Size | None = None
+    frames: Sequence[int] = ()
+
+    def shown(self, index: int, compression: Compression) -> Cells | None:
+        """What a clip or picture shows where, of rendered ones."""
+        scene = self.clips.told[index]
+        if not isinstance(scene, Scene):
+            return None
+        if self.film is None:
+            return cells(scene, self.sight.size, compression)
+        return cells(scene, self.film, compression, self.frames[index])
+
+
+def pictures(sight: Sight, seen: Seen) -> Seen:
+    """The first frame of every clip, and its stills, as clips of one frame: things are learnt by them first."""
+    size, latents = seen.sight.size, seen.clips.latents
+    first, stills = latents[size.name][:, :, :1], latents.get(stills_of(size.name))
+    single = [first] if stills is None else [first, *stills.chunk(stills.shape[2], dim=2)]
+    frames = [0, *still_frames(size.frames, len(single) - 1)] if len(single) > 1 else [0]
+    return Seen(
+        sight,
+        LatentSet(list(seen.clips.told) * len(single), {sight.size.name: torch.cat(single)}),
+        size,
+        [frame for frame in frames for _ in seen.clips.told],
+    )
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One batch: clips and noise `(B, C, T, H, W)`, a noise level each, and what is given of them besides captions."""
+    """One batch: clips and noise `(B, C, T, H, W)`, a noise level each, and what is given of them besides captions.
 
-    sight: Sight
+    Attributes:
+        seen, picked: whose clips they are, and which.
+    """
+
+    seen: Seen
+    picked: list[int]
     prompts: list[str]
     clean: Tensor
     noise: Tensor
     sigma: Tensor
     given: conditions.Conditions
     pictures: Tensor | None
+
+    @property
+    def sight(self) -> Sight:
+        """How the size of the clips is trained on."""
+        return self.seen.sight
 
     def error(self, predicted: Tensor, wanted: Tensor) -> Tensor:
         """Mean squared error of every clip, `(B,)`, where nothing is given."""
@@ -94,6 +137,7 @@ class BaseTask:
         shares: those of the kinds of `conditions.draw`; those with pictures fall to sizes that have stills.
         kind: what the network predicts; the shipped one predicts the flow.
         shift: how far noise levels lean towards pure noise, where the layout is decided.
+        tutor: asks the transformer, besides, what rendered clips show where.
         compiled: compile the blocks first, for every size anew: minutes of waiting, then nearly twice as quick.
     """
 
@@ -108,14 +152,17 @@ class BaseTask:
         turn: float = 0.0,
         shares: Mapping[str, float] | None = None,
         kind: Prediction = Prediction.FLOW,
-        shift: float = 3.0,
+        shift: float = 6.0,
+        tutor: Tutor | None = None,
         compiled: bool = False,
     ) -> None:
         self.transformer, self.text = transformer, text
-        self.module = nn.ModuleDict({"transformer": transformer})
+        taught: dict[str, nn.Module] = {"transformer": transformer}
+        self.module = nn.ModuleDict(taught if tutor is None else taught | {"tutor": tutor})
         self.seen, self.turn, self.compression = seen, turn, compression
         self.evaluation, self.shares = evaluation, shares or {}
-        self.kind, self.shift, self.compiled = kind, shift, compiled
+        self.kind, self.shift, self.tutor, self.compiled = kind, shift, tutor, compiled
+        self._cells: dict[tuple[str, int], Cells | None] = {}
         if compiled:
             torch._dynamo.config.recompile_limit = 64  # a graph a size, with and without conditions
             for block in transformer.transformer_blocks:
@@ -135,11 +182,29 @@ class BaseTask:
         """Mean squared error of the prediction over one batch, where nothing is given."""
         lesson = self.lesson(draw)
         clean, noise, sigma = lesson.clean, lesson.noise, lesson.sigma
-        predicted = self.predicted(self.transformer, lesson, lesson.prompts, add_noise(clean, noise, sigma), sigma)
+        trunk = Trunk(block=self.tutor.block) if self.tutor else None
+        noisy = add_noise(clean, noise, sigma)
+        predicted = self.predicted(self.transformer, lesson, lesson.prompts, noisy, sigma, trunk)
         wanted = target(clean, noise, sigma, self.kind, Path.FLOW)
         error = lesson.error(predicted, wanted)
         high = error.detach()[sigma > 0.75]
-        return error.mean(), {"high noise": high.mean().item() if len(high) else float("nan")}
+        figures = {"high noise": high.mean().item() if len(high) else float("nan")}
+        truth = self._truth(lesson)
+        if self.tutor is None or trunk is None or trunk.tokens is None or truth is None:
+            return error.mean(), figures
+        tutored, told = self.tutor.loss(trunk.tokens[:, -clean[0, 0].numel() :], truth)
+        return error.mean() + _TUTORED * tutored, figures | told
+
+    def _truth(self, lesson: Lesson) -> list[Cells] | None:
+        """What the clips of a lesson show, where they are rendered ones."""
+        found = []
+        for index in lesson.picked:
+            key = (lesson.sight.size.name, index)
+            if key not in self._cells:
+                self._cells[key] = lesson.seen.shown(index, self.compression)
+            found.append(self._cells[key])
+        known = [each for each in found if each is not None]
+        return known if len(known) == len(found) else None
 
     def lesson(self, draw: Draw) -> Lesson:
         """One batch, all of one size."""
@@ -156,18 +221,30 @@ class BaseTask:
         frames, count = clean.shape[2], 0 if stills is None else stills.shape[2]
         given = conditions.draw(self.shares, frames, count, draw.python)
         pictures = None if stills is None else stills[picked].to(self.device)
-        return Lesson(sight, prompts, clean, noise, sigma, given, pictures)
+        return Lesson(seen, picked, prompts, clean, noise, sigma, given, pictures)
 
     def predicted(
-        self, transformer: Transformer, lesson: Lesson, prompts: list[str], noisy: Tensor, sigma: Tensor
+        self,
+        transformer: Transformer,
+        lesson: Lesson,
+        prompts: list[str],
+        noisy: Tensor,
+        sigma: Tensor,
+        trunk: Trunk | None = None,
     ) -> Tensor:
-        """What a transformer says of the lesson's clips at noise levels `sigma`: `(B, C, T, H, W)`, float32."""
+        """What a transformer says of the lesson's clips at noise levels `sigma`: `(B, C, T, H, W)`, float32.
+
+        Args:
+            trunk: keeps the tokens that come to its block, those of leading pictures first.
+        """
         shape = LatentShape(*noisy.shape[1:])
         count = 0 if lesson.pictures is None else lesson.pictures.shape[2]
         frames = still_frames(self.compression.pixels(shape).frames, count)
         leading = [frames[index] for index in lesson.given.stills]
         rate = lesson.sight.rate
         network = bind(transformer, self.text, prompts, shape, rate, self.compression, leading, pad=self.compiled)
+        if trunk is not None:
+            network = replace(network, trunk=trunk)
         with self._attention():
             made = network(*lesson.given.inputs(lesson.clean, lesson.pictures, noisy, sigma)).float()
         return made[:, :, len(leading) :]

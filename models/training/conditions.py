@@ -54,8 +54,10 @@ class Conditions:
 def draw(shares: Mapping[str, float], frames: int, stills: int, rng: random.Random) -> Conditions:
     """Conditions for clips of so many latent frames and stills, their kind by its share; nothing without shares.
 
-    Kinds with pictures count as nothing where there are no stills.
+    Kinds with pictures count as nothing where there are no stills, and all of them for clips of one latent frame.
     """
+    if frames == 1:
+        return Conditions()
     kind = rng.choices(list(shares), list(shares.values()))[0] if shares else NONE
     if kind in (ENDS, PLACES) and not stills:
         return Conditions()

@@ -30,7 +30,7 @@ class Sight:
     """One size that the transformer is trained at.
 
     Attributes:
-        clips: scenes that are encoded in it.
+        clips: scenes that are encoded in it; none where they are frames of others.
         batch: clips a step.
         early, late: its share of the steps before and after `Recipe.turn`.
         stills: frames of each scene encoded as pictures too, for conditions.
@@ -79,6 +79,7 @@ class Recipe:
     Attributes:
         size: of base clips.
         sights: what the transformer sees; small clips first teach it quickly what to draw where.
+        pictures: single frames of the clips of the base's size, a seventh of the work each.
         turn: the share of the base's training after which late sights take over.
         pairs: scenes encoded in the sizes of the base, after the temporal and after the spatial stage.
         budgets: stage → how long.
@@ -95,6 +96,7 @@ class Recipe:
     spatial: UpsamplerConfig
     size: Size
     sights: tuple[Sight, ...]
+    pictures: Sight
     pairs: int
     budgets: dict[str, Budget]
     judged: tuple[int, int]
@@ -178,6 +180,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
                 Sight(size, 32, 8, 0.0, 0.6, stills=4),
                 Sight(refined(size), 16, 2, 0.0, 0.2, rate=16.0, noisiest=0.7),
             ),
+            pictures=Sight(Size("picture", 1, 32, 48), 0, 8, 0.5, 0.2),
             pairs=16,
             budgets={
                 "autoencoder": Budget(8),
@@ -206,6 +209,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             Sight(Size("tall", 25, 160, 96), 600, 16, 0.0, 0.06),
             Sight(refined(size), 300, 2, 0.0, 0.06, rate=16.0, noisiest=0.7),
         ),
+        pictures=Sight(Size("picture", 1, 96, 160), 0, 112, 0.8, 0.4),
         pairs=300,
         budgets={
             "autoencoder": Budget(100_000, 4200),

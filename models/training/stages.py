@@ -31,7 +31,7 @@ from ..text.t5 import TextEncoder
 from . import evaluation, latents
 from .answers import clips
 from .autoencoder import AutoencoderTask, DecoderTask, measure_statistics
-from .base import BaseTask, Seen
+from .base import BaseTask, Seen, pictures
 from .card import Training, write_card
 from .configs import CONDITIONS, Recipe, Sight, doubled, refined
 from .distilled import DistilledTask
@@ -43,6 +43,7 @@ from .questions import Question, questions, rates
 from .sampling import Networks
 from .text import TextTask, small_text_encoder
 from .tokenizer import save as save_tokenizer
+from .tutor import Tutor
 from .upsamplers import UpsamplerTask
 from .world import random_scene
 
@@ -130,15 +131,21 @@ class Workshop:
         with torch.no_grad():
             transformer.proj_out.weight.zero_()
         networks = Networks(self._begun("transformer", transformer), self._text_encoder(), self._load("autoencoder"))
+        seen = self._all_seen(networks.autoencoder)
+        own = next(each for each in seen if each.sight.size == self.recipe.size)
+        # Two blocks are left to draw what the first ones have settled.
+        config = self.recipe.transformer
+        tutor = None if self.clips else Tutor(config.dim, max(1, config.num_layers - 2)).to(self.device)
         task = BaseTask(
             networks.transformer,
             networks.text,
-            self._all_seen(networks.autoencoder),
+            [*seen, pictures(self.recipe.pictures, own)],
             networks.autoencoder.compression,
             evaluation=self._judged(networks, self.card),
             turn=self.recipe.turn,
             shares=CONDITIONS,
             kind=self.objective,
+            tutor=tutor,
             compiled=self.compiled,
         )
         self._train("base", task)
