@@ -176,7 +176,7 @@ class BaseTask:
 
     def optimizer(self) -> Muon:
         """Muon on the matrices."""
-        return Muon(self.module.named_parameters(), 0.03, adam_lr=2e-3, adam_names=_ADAM, weight_decay=0.01)
+        return Muon(self.module.named_parameters(), 0.02, adam_lr=1.5e-3, adam_names=_ADAM, weight_decay=0.01)
 
     def loss(self, draw: Draw) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the prediction over one batch, where nothing is given."""

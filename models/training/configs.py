@@ -209,7 +209,7 @@ def recipe(name: str, vocabulary: int) -> Recipe:
             Sight(Size("tall", 25, 160, 96), 600, 16, 0.0, 0.06),
             Sight(refined(size), 300, 2, 0.0, 0.06, rate=16.0, noisiest=0.7),
         ),
-        pictures=Sight(Size("picture", 1, 96, 160), 0, 112, 0.8, 0.4),
+        pictures=Sight(Size("picture", 1, 96, 160), 0, 112, 1.0, 0.7),
         pairs=300,
         budgets={
             "autoencoder": Budget(100_000, 4200),
