@@ -14,14 +14,17 @@ from torch import Tensor
 from models.catalog import find
 from models.checkpoint.build import load, load_text_encoder
 from models.checkpoint.contents import folder_part
-from models.shapes import LatentShape
+from models.shapes import PixelShape
 from models.training.answers import CONDITIONED, clips
 from models.training.questions import questions, rates
 from models.training.sampling import Networks
 from models.training.steering import closeness, join
 
 WEIGHTS = Path(__file__).parents[3] / "models/nano/weights"
-SHAPE = LatentShape(32, 5, 4, 4)
+CARD = find("nano")
+SHAPE = CARD.compression.latent(
+    PixelShape((CARD.num_frames + 1) // 2, CARD.height // 2, CARD.width // 2), CARD.latent_channels
+)
 ASKED = questions(8)
 
 pytestmark = pytest.mark.skipif(not WEIGHTS.is_dir(), reason="the embedded weights are not in this checkout")
@@ -40,7 +43,7 @@ def networks() -> Networks:
 
 def made(networks: Networks, given: str | None) -> list[Tensor]:
     conditions = CONDITIONED[given] if given else None
-    batches = clips(networks, find("nano"), SHAPE, ASKED, conditions=conditions, whole=False)
+    batches = clips(networks, CARD, SHAPE, ASKED, conditions=conditions, whole=False)
     return [clip for small, _ in batches for clip in small]
 
 

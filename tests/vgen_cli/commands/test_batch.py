@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from models.catalog import find
 from vgen_cli.commands.making import FACTS
 from vgen_cli.errors import MediaError
 
@@ -77,7 +78,7 @@ def test_what_is_there_is_skipped(shell, rendered, rows):
     assert "1 done, 1 there already; " in again.err
     assert sorted(path.name for path in Path("rows").glob("*.mp4")) == made
     assert [(each["line"], each["status"]) for each in report()] == [(1, "skipped"), (2, "done")]
-    assert report()[0]["facts"]["width"] == 128  # known from the first run
+    assert report()[0]["facts"]["width"] == find("nano").width  # known from the first run
     assert len(rendered) == 3
     none = shell("batch", "rows.txt")
     assert (none.code, none.out) == (0, "")
@@ -161,7 +162,7 @@ def test_shards(shell, rendered, rows):
 
 
 def test_a_dry_run_shows_a_table(shell, rendered, rows, tmp_path):
-    file = rows("a --d 1 --f 16 --w 64\nb --d 2 --f 32\n")
+    file = rows("a --d 1 --f 16 --size 64x128\nb --d 2 --f 32 --size 128x128\n")
     done = shell("batch", file, "--dry-run")
     assert done.code == 0
     assert [line.split() for line in done.out.splitlines()[:3]] == [

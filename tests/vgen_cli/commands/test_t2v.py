@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from models.catalog import find
 from vgen_cli.commands.making import FACTS
 from vgen_cli.commands.naming import slug
 from vgen_cli.media import encode, ffmpeg
@@ -99,10 +100,12 @@ def test_plans_make_nothing(shell, rendered, tmp_path, command):
     name, *options = command
     told = shell(name, PROMPT, *options)
     assert told.code == 0
-    for word in ("prompt", "nano", "seed", "random", "base", "decode", "128x128", "33 frames", "h264"):
+    nano = find("nano")
+    size, length = f"{nano.width}x{nano.height}", f"{nano.num_frames} frames"
+    for word in ("prompt", "nano", "seed", "random", "base", "decode", size, length, "h264"):
         assert word in told.out
     line = json.loads(shell(name, PROMPT, "--json", *options).out)
-    assert line["output"]["num_frames"] == 33
+    assert line["output"]["num_frames"] == nano.num_frames
     assert line["recipe"]["prompt"] == PROMPT
     assert rendered == []
     assert list(tmp_path.iterdir()) == []
