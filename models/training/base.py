@@ -189,7 +189,7 @@ class BaseTask:
         error = lesson.error(predicted, wanted)
         high = error.detach()[sigma > 0.75]
         figures = {"high noise": high.mean().item() if len(high) else float("nan")}
-        truth = self._truth(lesson)
+        truth = self._truth(lesson) if self.tutor else None
         if self.tutor is None or trunk is None or trunk.tokens is None or truth is None:
             return error.mean(), figures
         tutored, told = self.tutor.loss(trunk.tokens[:, -clean[0, 0].numel() :], truth)
